@@ -1,0 +1,70 @@
+"""What a host offers to the rest of the pack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+FolderKind = str
+"""A ComfyUI model folder by its ComfyUI name: `diffusers`, `diffusion_models`, `text_encoders`, `vae`, `clip_vision`, `loras`."""
+
+
+class Progress(Protocol):
+    """The progress bar of the node that is running."""
+
+    def update(self, done: int, latents: Callable[[], torch.Tensor] | None = None) -> None:
+        """Show that `done` steps of the total are finished.
+
+        `latents` gives the denoised latents as they stand, normalised, [B, C, H, W] or [B, C, T, H, W]; it is called only where
+        somebody can see a preview.
+        """
+
+
+class Host(Protocol):
+    """Folders, device, progress and interruption, as ComfyUI or a plain process offers them."""
+
+    @property
+    def input_folder(self) -> Path: ...
+
+    @property
+    def output_folder(self) -> Path: ...
+
+    @property
+    def temp_folder(self) -> Path: ...
+
+    @property
+    def user_folder(self) -> Path:
+        """Where the user's own registry overlay and the pack's caches live."""
+
+    @property
+    def embed_metadata(self) -> bool:
+        """Whether pictures and videos may carry the prompt and the workflow."""
+
+    def model_folders(self, kind: FolderKind) -> list[Path]:
+        """Existing folders that hold models of this kind, in the order in which they are searched."""
+
+    def device(self) -> torch.device:
+        """Where models compute."""
+
+    def place(self, modules: Sequence[torch.nn.Module]) -> None:
+        """Bring the modules of a stage to the computing device; what others keep there may have to leave it."""
+
+    def release(self, modules: Sequence[torch.nn.Module]) -> None:
+        """Take modules off the computing device and forget them."""
+
+    def progress(self, total: int, latent_format: str | None = None) -> Progress:
+        """A progress bar over `total` steps on the node that is running; with a latent format (`flux`, `wan21`, `wan22`) it previews."""
+
+    def show_text(self, text: str) -> None:
+        """Show a text on the node that is running, in place of the one shown before: an answer while it is written."""
+
+    def raise_if_interrupted(self) -> None:
+        """Raise when the user asked to stop. Called within every step, so it must be cheap."""
+
+    def inference(self) -> AbstractContextManager[object]:
+        """The autograd mode in which nodes run (`torch.inference_mode`, as ComfyUI does)."""

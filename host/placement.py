@@ -1,0 +1,67 @@
+"""Moves modules between the CPU and the computing device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Moved:
+    """A module that stands on a device, and the CPU tensors it came from.
+
+    Coming back copies nothing: weights do not change on the device, and those read from a mapped file stay backed by it.
+    """
+
+    def __init__(self, module: torch.nn.Module, device: torch.device) -> None:
+        import torch
+
+        self._originals: list[tuple[torch.Tensor, torch.Tensor]] = []
+        # Changing tensors in place is not allowed in inference mode, in which nodes run.
+        with torch.inference_mode(False), torch.no_grad():
+            try:
+                for tensor in [*module.parameters(), *module.buffers()]:
+                    copy = tensor.data.to(device)
+                    self._originals.append((tensor, tensor.data))
+                    tensor.data = copy
+            except torch.OutOfMemoryError:
+                self.back()
+                raise
+
+    def back(self) -> None:
+        """Put the module back on the CPU and give its device memory free."""
+        import torch
+
+        with torch.inference_mode(False), torch.no_grad():
+            for tensor, original in self._originals:
+                tensor.data = original
+        self._originals.clear()
+
+
+class Placement:
+    """Keeps on the device the modules of the running stage, and those before it only until somebody else needs the room."""
+
+    def __init__(self) -> None:
+        self._moved: dict[torch.nn.Module, Moved] = {}
+
+    def place(self, modules: Iterable[torch.nn.Module], device: torch.device) -> None:
+        """Bring these modules to `device`; every other module leaves it first."""
+        if device.type == "cpu":
+            return
+        wanted = list(modules)
+        self.release([module for module in self._moved if module not in wanted])
+        for module in wanted:
+            if module not in self._moved:
+                self._moved[module] = Moved(module, device)
+
+    def release(self, modules: Iterable[torch.nn.Module]) -> None:
+        """Give the device memory of these modules back."""
+        import torch
+
+        moved = [self._moved.pop(module) for module in modules if module in self._moved]
+        for module in moved:
+            module.back()
+        if moved and torch.cuda.is_available():
+            torch.cuda.empty_cache()
