@@ -1,0 +1,88 @@
+"""The handle that travels on the wires: which part of which model, in which precision, from where. Never the weights themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ..errors import UserError
+from .precision import Precision, resolve_precision
+from .registry import load_registry
+
+if TYPE_CHECKING:
+    from .schema import ComponentEntry, Model
+
+AUTO_SOURCE = "auto"
+"""Search the model folders, then the hub cache, for the first place that holds the component."""
+
+Device = Literal["auto", "cpu"]
+"""`auto` is where the host computes; `cpu` keeps a part off the card, at the price of time."""
+
+DEVICES: tuple[Device, ...] = get_args(Device)
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part of one model, as a value: equal handles mean the same loaded module.
+
+    `model` and `role` name it within its model; `id` is the registry's component, which other models may share. `source` is
+    `AUTO_SOURCE` or the name of a folder below ComfyUI's `models/diffusers`. A VAE with `tiling` works on overlapping tiles of the
+    picture one after the other: less memory, more time.
+    """
+
+    id: str
+    role: str
+    model: str
+    precision: Precision
+    source: str = AUTO_SOURCE
+    device: Device = "auto"
+    tiling: bool = False
+
+    @property
+    def entry(self) -> ComponentEntry:
+        """What the registry says of the component."""
+        return load_registry().component(self.id)
+
+    @property
+    def model_entry(self) -> Model:
+        """What the registry says of the model that the component was chosen for."""
+        return load_registry().model(self.model)
+
+    @property
+    def label(self) -> str:
+        """The component in words, for messages: `transformer of FLUX.1 [dev]`."""
+        return f"{self.role.replace('_', ' ')} of {self.model_entry.name}"
+
+    def sibling(self, role: str) -> Component:
+        """Another part of the same model from the same source. Raises UserError when the model has no such part."""
+        return select_component(self.model, role, source=self.source)
+
+    def tokenizer(self) -> Component:
+        """The tokenizer that belongs to a text encoder."""
+        tokenizer_id = self.entry.tokenizer
+        if tokenizer_id is None:
+            raise UserError(f"The {self.label} has no tokenizer of its own.")
+        return replace(self, id=tokenizer_id, role="tokenizer")
+
+
+def select_component(
+    model_id: str, role: str, *, precision: Precision = "auto", source: str = AUTO_SOURCE, device: Device = "auto"
+) -> Component:
+    """The handle for one role of a registry model. Raises UserError for an unknown model, role, precision or device."""
+    if device not in DEVICES:
+        raise UserError(f"There is no device '{device}'; choose one of {', '.join(DEVICES)}.")
+    model = load_registry().model(model_id)
+    component_id = model.components.get(role)
+    if component_id is None:
+        raise UserError(f"{model.name} has no {role.replace('_', ' ')}; it has {', '.join(sorted(model.components))}.")
+    entry = load_registry().component(component_id)
+    return Component(component_id, role, model.id, resolve_precision(precision, entry), source, device)
+
+
+def role_of_socket(model_id: str, socket: str) -> str:
+    """The role of the model's part that goes into this socket. Raises UserError when it has none."""
+    model = load_registry().model(model_id)
+    for role, entry in model.entries.items():
+        if entry.socket == socket:
+            return role
+    raise UserError(f"{model.name} has no {socket}.")

@@ -1,0 +1,170 @@
+"""Where the files of a component are: a diffusers folder below a ComfyUI model folder first, the hub cache second.
+
+This is the seam for every other source: whatever can name a folder with a config and weights for a component belongs in `locate`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import host
+from ..errors import UserError
+from .component import AUTO_SOURCE, Component
+from .registry import load_registry
+
+if TYPE_CHECKING:
+    from .schema import ComponentEntry
+    from .schema import Location as RepositoryFolder
+
+MODELS_KIND = "diffusers"
+"""ComfyUI's model folder for models in the diffusers layout: one folder a model, one subfolder a component."""
+
+BUNDLED_CONFIGS = Path(__file__).parent / "configs"
+
+
+class MissingFilesError(UserError):
+    """The component is on none of the places where it may be."""
+
+
+@dataclass(frozen=True)
+class ComponentFolder:
+    """A folder that holds one component: its config, and its weights or vocabulary."""
+
+    folder: Path
+    label: str
+    """The folder as a user knows it, without the machine's own path: `models/diffusers/FLUX.1-dev/vae`."""
+
+
+def model_folders() -> list[str]:
+    """Names of the models in the diffusers (or, as one component, transformers) layout that the user has, for a loader's menu."""
+    roots = host.current().model_folders(MODELS_KIND)
+    indices = [index for root in roots for pattern in ("*/model_index.json", "*/config.json") for index in root.glob(pattern)]
+    return sorted({index.parent.name for index in indices}, key=str.lower)
+
+
+def find(component: Component) -> ComponentFolder | None:
+    """The folder of a component, if it is here."""
+    return next((place for place in _candidates(component) if place.folder.is_dir()), None)
+
+
+def locate(component: Component) -> ComponentFolder:
+    """The folder of a component. Raises MissingFilesError with what to download when there is none."""
+    place = find(component)
+    if place is None:
+        raise MissingFilesError(_advice(component))
+    return place
+
+
+def read_config(component: Component) -> dict[str, Any]:
+    """The component's config: the one beside its files where they are here, else the bundled one of the real model."""
+    for place in _candidates(component):
+        for name in ("config.json", "scheduler_config.json"):
+            if (place.folder / name).is_file():
+                return _read_json(place.folder / name, place.label)
+    bundled = bundled_config(component.entry)
+    if bundled is None:
+        raise MissingFilesError(_advice(component))
+    return _read_json(bundled, component.id)
+
+
+def read_model_index(component: Component) -> dict[str, Any]:
+    """The `model_index.json` beside the component's folder: what the whole pipeline is configured with. Empty where there is none."""
+    for place in _candidates(component):
+        index = place.folder.parent / "model_index.json"
+        if place.folder.is_dir():
+            return _read_json(index, place.label.rpartition("/")[0]) if index.is_file() else {}
+    return {}
+
+
+def bundled_config(entry: ComponentEntry) -> Path | None:
+    """The config file of the real model that ships with the pack, if there is one."""
+    return next((BUNDLED_CONFIGS / entry.id).glob("*config.json"), None)
+
+
+def _candidates(component: Component) -> Iterator[ComponentFolder]:
+    """Where the component may be, in the order of the search; the folders need not exist."""
+    entry = component.entry
+    roots = host.current().model_folders(MODELS_KIND)
+    if component.source != AUTO_SOURCE:
+        # A folder on disk has the layout of the model's own repository.
+        subfolder = entry.location_in(component.model_entry.repository).subfolder
+        for root in roots:
+            yield _subfolder(root / component.source, subfolder, f"models/{MODELS_KIND}/{component.source}")
+        return
+    for place in entry.locations:
+        for name in _folder_names(place.repository):
+            for root in roots:
+                yield _subfolder(root / name, place.subfolder, f"models/{MODELS_KIND}/{name}")
+    for place in entry.locations:
+        snapshot = _cached_snapshot(place.repository)
+        if snapshot is not None:
+            yield _subfolder(snapshot, place.subfolder, f"the hub cache's {place.repository}")
+
+
+def _folder_names(repository: str) -> list[str]:
+    """What a repository's folder below the model folder may be called: like the repository itself, or like the registry's model."""
+    ids = [model.id for model in load_registry().models.values() if model.repository == repository]
+    return list(dict.fromkeys([repository.rpartition("/")[2], *ids]))
+
+
+def _subfolder(folder: Path, subfolder: str | None, label: str) -> ComponentFolder:
+    return ComponentFolder(folder / subfolder, f"{label}/{subfolder}") if subfolder else ComponentFolder(folder, label)
+
+
+def _cached_snapshot(repository: str) -> Path | None:
+    """The newest complete-as-known snapshot of a repository in the hub cache, without touching the network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _read_json(path: Path, label: str) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{label}/{path.name} cannot be read ({error}): the file is damaged, download it again.") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{label}/{path.name} is not a model's config: the file is damaged, download it again.")
+    return config
+
+
+def _advice(component: Component) -> str:
+    """What is missing of the model, how much it is, under which terms, and the command that brings all of it."""
+    place = component.entry.location_in(component.model_entry.repository)
+    if component.source != AUTO_SOURCE:
+        return (
+            f"models/{MODELS_KIND}/{component.source} has no folder {place.subfolder}, which should hold the {component.label}: "
+            f"choose another source, or '{AUTO_SOURCE}'."
+        )
+    missing = _missing_in(place.repository, component)
+    byte_count = sum(entry.bytes_at(location) for entry, location in missing)
+    size = f" {byte_count / 1e9:.1f} GB in all," if byte_count else ""
+    gate = (
+        f"accept the licence at https://huggingface.co/{place.repository}, then `hf auth login`, then "
+        if _is_gated(place.repository)
+        else ""
+    )
+    files = " ".join(f'"{location.subfolder}/*"' if location.subfolder else '"*"' for _, location in missing)
+    return (
+        f"The {component.label} is neither in models/{MODELS_KIND}/{place.repository.rpartition('/')[2]} nor in the hub cache. "
+        f"To get what the model lacks,{size} {gate}run `hf download {place.repository} --include {files}`."
+    )
+
+
+def _missing_in(repository: str, component: Component) -> list[tuple[ComponentEntry, RepositoryFolder]]:
+    """The parts of the component's model that are nowhere here and can be had from a repository; the component itself is one of them."""
+    entries = {entry.id: entry for entry in component.model_entry.entries.values()}
+    absent = [(entry, entry.location_in(repository)) for entry in entries.values() if find(replace(component, id=entry.id)) is None]
+    return [(entry, location) for entry, location in absent if location.repository == repository]
+
+
+def _is_gated(repository: str) -> bool:
+    return any(m.gated == "yes" for m in load_registry().models.values() if m.repository == repository)
