@@ -1,0 +1,164 @@
+"""`advanced-models demo --out DIR`: run the shipped example workflows with small models in place of the real ones."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..demo.build import BUILDERS
+from ..demo.cache import cached_models
+from ..demo.pictures import draw_example
+from ..errors import UserError
+from ..host import use
+from ..host.standalone import StandaloneHost
+from ..workflows.definitions import Definitions
+from ..workflows.document import Document, read_workflow
+from ..workflows.execute import Executor, NodeError, Run
+from ..workflows.prompt import Prompt
+from ..workflows.validate import validate
+from . import quiet_libraries
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = Path(__file__).parents[1] / "example_workflows"
+
+_NODE_FAILED = 1
+_SHORT_CLIP = {"width": 256, "height": 160, "frames": 17}
+"""What every clip is cut down to: without a graphics card, the clips of the examples would take minutes even from small models."""
+_PICTURE_NODES = ("LoadImage", "LoadImageMask")
+
+
+@dataclass(frozen=True)
+class _Example:
+    name: str
+    document: Document
+    prompt: Prompt
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `demo` takes."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where pictures and videos are written")
+    parser.add_argument("--only", metavar="NAME", help=f"run one example alone: {', '.join(_names())}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the examples and print what each made; 0 when all ran, else 1.
+
+    Raises:
+        UserError: there is no example of that name, or an example cannot run here.
+    """
+    started = time.perf_counter()
+    names = _chosen(args.only)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'--out: "{args.out}" cannot be used as a folder ({error.strerror}). Name another.') from error
+    quiet_libraries()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded
+    from ..nodes import NODE_CLASS_MAPPINGS
+    from ..workflows.native import NATIVE_NODES
+
+    definitions = Definitions({**NATIVE_NODES, **NODE_CLASS_MAPPINGS})
+    host = StandaloneHost.below(args.out, models=(), output=args.out)
+    use(host)
+    examples = [_read(name, definitions) for name in names]
+    models = sorted({model for example in examples for model in _models(example.prompt)})
+    print(f"Small models with random weights: the pictures show that everything runs, not what the models paint. {', '.join(models)}")
+    if any("frames" in node.inputs for example in examples for node in example.prompt.nodes.values()):
+        print(f"Clips are cut down to {_SHORT_CLIP['frames']} frames of {_SHORT_CLIP['width']} x {_SHORT_CLIP['height']}.")
+    host.models = (cached_models(models),)
+    print(f"Models ready after {time.perf_counter() - started:.1f} s.\n", flush=True)
+    failed = 0
+    executor = Executor(definitions)
+    for example in examples:
+        for picture in _missing_pictures(example.prompt, host.input_folder):
+            draw_example(picture)
+        try:
+            done = executor.run(validate(example.prompt, definitions), workflow=example.document.workflow)
+        except NodeError as error:
+            failed += 1
+            if not isinstance(error.__cause__, UserError):
+                logger.error("The traceback of the failure:", exc_info=error.__cause__)
+            print(f"{example.name}: {error}", file=sys.stderr)
+        else:
+            _print_made(example.name, done, args.out)
+    print(f"\n{len(examples) - failed} of {len(examples)} examples ran, {time.perf_counter() - started:.1f} s in all.")
+    return _NODE_FAILED if failed else 0
+
+
+def _names() -> list[str]:
+    return sorted(file.stem for file in EXAMPLES.glob("*.json"))
+
+
+def _chosen(only: str | None) -> list[str]:
+    names = _names()
+    if only is None:
+        return names
+    if only not in names:
+        raise UserError(f"There is no example '{only}'. The examples are: {', '.join(names)}.")
+    return [only]
+
+
+def _read(name: str, definitions: Definitions) -> _Example:
+    document = read_workflow(EXAMPLES / f"{name}.json")
+    prompt = document.prompt(definitions)
+    _shorten_clips(prompt)
+    return _Example(name, document, prompt)
+
+
+def _shorten_clips(prompt: Prompt) -> None:
+    """Make clips small and short, in the prompt and in the graph that the file will carry."""
+    for node in prompt.nodes.values():
+        for name, value in _SHORT_CLIP.items() if "frames" in node.inputs else ():
+            node.inputs[name] = value
+            for place in node.places.get(name, ()):
+                place.write(value)
+
+
+def _models(prompt: Prompt) -> Iterator[str]:
+    """The models an example names; `UserError` for one of which there is no small one."""
+    for node in prompt.nodes.values():
+        model = node.inputs.get("model")
+        if isinstance(model, str):
+            if model not in BUILDERS:
+                raise UserError(f"The demo has no small model of {model}. Run the example with the real one: advanced-models run.")
+            yield model
+
+
+def _missing_pictures(prompt: Prompt, folder: Path) -> Iterator[Path]:
+    for node in prompt.nodes.values():
+        name = node.inputs.get("image")
+        if node.class_type in _PICTURE_NODES and isinstance(name, str) and not (folder / name).exists():
+            yield folder / name
+
+
+def _print_made(name: str, done: Run, out: Path) -> None:
+    files = [file for node in done.nodes for file in _files(node.ui, out)]
+    for file in files:
+        print(f"{name:<24} {done.seconds:5.1f} s  {_measure(file)}  {file}", flush=True)
+    if not files:
+        print(f"{name:<24} {done.seconds:5.1f} s  no file", flush=True)
+
+
+def _files(ui: Mapping[str, list[Any]], out: Path) -> Iterator[Path]:
+    """The files a node reports that it wrote to the output folder."""
+    for entry in (entry for entries in ui.values() for entry in entries):
+        if isinstance(entry, Mapping) and entry.get("type") == "output" and "filename" in entry:
+            yield out / str(entry.get("subfolder", "")) / str(entry["filename"])
+
+
+def _measure(file: Path) -> str:
+    size = f"{file.stat().st_size / 1000:7.0f} kB"
+    if file.suffix != ".png":
+        return size
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        return f"{picture.width} x {picture.height}, {size}"
