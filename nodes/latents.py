@@ -1,0 +1,26 @@
+"""ComfyUI's LATENT, `{"samples": ..., "noise_mask": ...}`, to and from an encoded picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..pipelines.flux import Picture
+
+POSTERIOR = "posterior"
+"""Our own key beside `samples`: the parameters of the VAE's posterior, from which a run with a seed draws."""
+
+
+def to_latent(picture: Picture) -> dict[str, Any]:
+    """Native samples are the posterior's mean, as native VAE Encode gives it."""
+    return {"samples": picture.mean, POSTERIOR: picture.moments}
+
+
+def from_latent(latent: dict[str, Any]) -> Picture:
+    """Reads ours or native latents. A posterior counts only while its mean is what `samples` holds: other nodes change the samples and
+    carry keys they do not know along."""
+    samples, moments = latent["samples"], latent.get(POSTERIOR)
+    if moments is not None:
+        mean = moments.chunk(2, dim=1)[0].to(samples)
+        if mean.shape == samples.shape and bool((mean == samples).all()):
+            return Picture(samples, moments)
+    return Picture(samples)

@@ -1,0 +1,123 @@
+"""The pack inside a real ComfyUI: it registers, refuses before running, and every example workflow runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from advanced_models.nodes import NODE_CLASS_MAPPINGS
+from advanced_models.workflows.definitions import Definitions
+from advanced_models.workflows.document import read_workflow
+from advanced_models.workflows.native import NATIVE_NODES
+from comfyui_server import PACK, RefusedError, Server, checkouts, python, running
+from PIL import Image
+
+pytestmark = pytest.mark.comfyui
+EXAMPLES = sorted((PACK / "example_workflows").glob("flux_*.json"))
+SIZE = 256
+
+if not checkouts():
+    pytest.skip("no ComfyUI: set COMFYUI_PATH to a checkout", allow_module_level=True)
+
+
+@pytest.fixture(scope="module", params=checkouts(), ids=lambda path: path.name)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[Server]:
+    with running(request.param, tmp_path_factory.mktemp("comfyui") / "base", models_folder) as server:
+        draw_example(server.base / "input" / "example.png")
+        yield server
+
+
+def draw_example(path: Path) -> None:
+    """A picture whose lower right quarter is transparent, as ComfyUI's mask editor saves a painted mask."""
+    picture = Image.linear_gradient("L").resize((SIZE, SIZE)).convert("RGB")
+    alpha = Image.new("L", (SIZE, SIZE), 255)
+    alpha.paste(0, (SIZE // 2, SIZE // 2, SIZE, SIZE))
+    picture.putalpha(alpha)
+    picture.save(path)
+
+
+def api_form(path: Path) -> dict[str, dict[str, Any]]:
+    """An example as the page would post it, at a size that small models paint quickly."""
+    prompt = read_workflow(path).prompt(Definitions({**NATIVE_NODES, **NODE_CLASS_MAPPINGS})).to_api()
+    for node in prompt.values():
+        if node["class_type"] == "FluxDenoise":
+            node["inputs"] |= {"width": SIZE, "height": SIZE}
+    return prompt
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run(server: Server, example: Path) -> None:
+    workflow = json.loads(example.read_text())
+    entry = server.run(api_form(example), workflow)
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    (file,) = server.output_files(entry)
+    with Image.open(file) as picture:
+        assert picture.size == (SIZE, SIZE)
+        assert picture.convert("L").getextrema()[0] < picture.convert("L").getextrema()[1]
+        assert json.loads(picture.info["workflow"]) == workflow
+
+
+def test_paints_what_the_whole_pipeline_paints(server: Server, models_folder: Path, tmp_path: Path) -> None:
+    """The saved picture equals FluxPipeline's own, computed by the same interpreter."""
+    example = PACK / "example_workflows" / "flux_text_to_image.json"
+    prompt = api_form(example)
+    (text,) = (node["inputs"]["prompt"] for node in prompt.values() if node["class_type"] == "FluxPromptEncode")
+    (seed,) = (node["inputs"]["seed"] for node in prompt.values() if node["class_type"] == "FluxDenoise")
+    script = f"""
+import sys, torch, diffusers
+name = "dtype" if tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 42) else "torch_dtype"
+pipeline = diffusers.FluxPipeline.from_pretrained(sys.argv[1], **{{name: torch.bfloat16}})
+call = dict(width={SIZE}, height={SIZE}, num_inference_steps=4, guidance_scale=0.0, max_sequence_length=256)
+with torch.inference_mode():
+    image = pipeline({text!r}, generator=torch.Generator().manual_seed({seed}), output_type="pt", **call).images[0]
+pixels = (255.0 * image.float().movedim(0, -1)).clamp(0, 255).to(torch.uint8)
+from PIL import Image
+Image.fromarray(pixels.numpy()).save(sys.argv[2])
+"""
+    expected = tmp_path / "expected.png"
+    folder = models_folder / "diffusers" / "FLUX.1-schnell"
+    subprocess.run([python(), "-c", script, str(folder), str(expected)], check=True, capture_output=True)
+    (file,) = server.output_files(server.run(prompt))
+    with Image.open(file) as picture, Image.open(expected) as reference:
+        assert picture.tobytes() == reference.tobytes()
+
+
+def test_an_unchanged_prompt_is_not_encoded_again(server: Server) -> None:
+    prompt = api_form(PACK / "example_workflows" / "flux_text_to_image.json")
+    (denoise,) = (node for node in prompt.values() if node["class_type"] == "FluxDenoise")
+    denoise["inputs"]["seed"] = 1001
+    server.run(prompt)
+    denoise["inputs"]["seed"] = 1002
+    messages = dict(server.run(prompt)["status"]["messages"])
+    cached = {prompt[node]["class_type"] for node in messages["execution_cached"]["nodes"]}
+    assert cached == {"FluxLoader", "FluxPromptEncode"}
+
+
+def test_models_can_be_unloaded_and_come_back(server: Server) -> None:
+    prompt = api_form(PACK / "example_workflows" / "flux_text_to_image.json")
+    first = server.output_files(server.run(prompt))[0].read_bytes()
+    server.ask("/free", {"unload_models": True, "free_memory": True})
+    again = server.output_files(server.run(prompt))[0].read_bytes()
+    assert again == first
+
+
+def test_wrong_sizes_are_refused_before_anything_runs(server: Server) -> None:
+    prompt = api_form(PACK / "example_workflows" / "flux_text_to_image.json")
+    (node_id,) = (key for key, node in prompt.items() if node["class_type"] == "FluxDenoise")
+    prompt[node_id]["inputs"]["width"] = 1000
+    with pytest.raises(RefusedError) as refused:
+        server.run(prompt)
+    details = [error["details"] for error in refused.value.errors[node_id]["errors"]]
+    assert "width - The width 1000 is not a multiple of 16, which FLUX needs: use 992 or 1008." in details
+
+
+def test_the_page_gets_inputs_tooltips_and_menus(server: Server) -> None:
+    info = server.ask("/object_info/FluxLoader")["FluxLoader"]
+    assert info["category"] == "Advanced Models/FLUX"
+    assert {"FLUX.1-schnell", "FLUX.1-dev"} <= set(info["input"]["required"]["model"][0])
+    assert {"auto", "FLUX.1-dev", "FLUX.1-schnell"} <= set(info["input"]["optional"]["source"][0])
+    assert info["output"] == ["FLUX_TRANSFORMER", "CLIP_L", "T5_XXL", "FLUX_VAE", "SCHEDULER"]
