@@ -15,6 +15,7 @@ from ..errors import UserError
 COMMANDS = {
     "run": "run a workflow file without ComfyUI",
     "models": "list the models of the registry: sizes, memory, licence, warnings",
+    "video": "say what a video file holds",
     "demo": "build small models and run the example workflows with them",
     "tiny": "build one small model of an architecture with random weights",
     "doctor": "print versions and what is broken or missing, with the remedy",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
+    from ..video.value import VideoComponents
+
 FolderKind = str
 """A ComfyUI model folder by its ComfyUI name: `diffusers`, `diffusion_models`, `text_encoders`, `vae`, `clip_vision`, `loras`."""
 
@@ -62,6 +64,12 @@ class Host(Protocol):
 
     def show_text(self, text: str) -> None:
         """Show a text on the node that is running, in place of the one shown before: an answer while it is written."""
+
+    def video_from_file(self, path: Path) -> object:
+        """The VIDEO value of a finished file."""
+
+    def video_from_components(self, components: VideoComponents) -> object:
+        """The VIDEO value of a clip in memory."""
 
     def raise_if_interrupted(self) -> None:
         """Raise when the user asked to stop. Called within every step, so it must be cheap."""

@@ -15,6 +15,8 @@ import folder_paths
 import latent_preview
 import torch
 from comfy.cli_args import args
+from comfy_api.input_impl import VideoFromComponents, VideoFromFile
+from comfy_api.util import VideoComponents as NativeComponents
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
@@ -23,6 +25,8 @@ from .placement import Moved
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ..video.value import VideoComponents
 
 _LATENT_FORMATS = {"flux": "Flux", "wan21": "Wan21", "wan22": "Wan22"}
 
@@ -81,6 +85,12 @@ class ComfyHost:
         server = getattr(PromptServer, "instance", None)
         if context is not None and server is not None:
             server.send_progress_text(text, context.node_id)
+
+    def video_from_file(self, path: Path) -> VideoFromFile:
+        return VideoFromFile(str(path))
+
+    def video_from_components(self, components: VideoComponents) -> VideoFromComponents:
+        return VideoFromComponents(NativeComponents(components.images, components.frame_rate, components.audio))
 
     def raise_if_interrupted(self) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()

@@ -17,6 +17,8 @@ from .placement import Placement
 if TYPE_CHECKING:
     import torch
 
+    from ..video.value import VideoClip, VideoComponents, VideoFile
+
 # ComfyUI searches the second folder of each pair as well (folder_paths.py).
 _LEGACY_NAMES = {"diffusion_models": "unet", "text_encoders": "clip"}
 _SHOWN_CHARACTERS = 72
@@ -87,6 +89,16 @@ class StandaloneHost:
             line = " ".join(text.split())[-_SHOWN_CHARACTERS:]
             sys.stderr.write(f"\r  {line:<{_SHOWN_CHARACTERS}}")
             sys.stderr.flush()
+
+    def video_from_file(self, path: Path) -> VideoFile:
+        from ..video.value import VideoFile
+
+        return VideoFile(path)
+
+    def video_from_components(self, components: VideoComponents) -> VideoClip:
+        from ..video.value import VideoClip
+
+        return VideoClip(components)
 
     def interrupt(self) -> None:
         """Ask the running node to stop at its next check."""

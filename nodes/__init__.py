@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .flux import FluxDecode, FluxDenoise, FluxEncode, FluxLoader, FluxPromptEncode
+from .video import VideoCombine
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
-    node.__name__: node for node in (FluxLoader, FluxPromptEncode, FluxEncode, FluxDenoise, FluxDecode)
+    node.__name__: node for node in (FluxLoader, FluxPromptEncode, FluxEncode, FluxDenoise, FluxDecode, VideoCombine)
 }
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
@@ -14,4 +15,5 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "FluxEncode": "FLUX Encode Image",
     "FluxDenoise": "FLUX Denoise",
     "FluxDecode": "FLUX Decode",
+    "VideoCombine": "Video Combine",
 }

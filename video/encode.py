@@ -1,0 +1,302 @@
+"""From frames and sound to one finished file under a name of its own, or to no file at all."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Interrupted, UserError
+from .audio import Sound, frames_that_fit
+from .colour import Converter
+from .files import Claim, claim
+from .frames import FrameSource, TensorFrames, to_pixels
+from .info import read_info
+from .replay import Spool, in_order, play_order
+from .settings import Settings
+from .writer import ContainerWriter, PictureWriter, Writer, picture_name
+
+if TYPE_CHECKING:
+    import av
+    import torch
+
+    from ..host.base import Host
+
+logger = logging.getLogger(__name__)
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MOST_CONVERTERS = 3
+_WAITING_FRAMES = 2  # beside one per converter
+
+
+@dataclass(frozen=True)
+class SavedVideo:
+    """A finished, verified file."""
+
+    path: Path
+    """The file; the first picture of a sequence."""
+    subfolder: str
+    frame_rate: Fraction
+    frame_count: int
+    width: int
+    height: int
+    mime: str
+    has_sound: bool
+    has_alpha: bool
+    notes: tuple[str, ...] = ()
+    """What was changed on the way, a sentence each."""
+
+    @property
+    def seconds(self) -> float:
+        return float(self.frame_count / self.frame_rate)
+
+
+def save_video(
+    source: FrameSource,
+    settings: Settings,
+    host: Host,
+    *,
+    folder: Path,
+    prefix: str,
+    sound: Sound | None = None,
+    trim_to_sound: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> SavedVideo:
+    """Encode a clip into one new file below `folder` and return what was written.
+
+    The file is written as NAME.part, read back and counted, and only then gets its name. When anything fails or the user stops the
+    run, the part is removed and the error goes on. Memory does not grow with the length of the clip. `trim_to_sound` shortens the
+    clip to the nearest whole frame of the sound; sound that outlasts the picture is always cut at its end.
+
+    Raises UserError for what the user can mend: a full disk, sizes that the format cannot hold, an encoder that refuses.
+    """
+    job = _Job(source, settings, host, sound, trim_to_sound, dict(tags or {}))
+    is_folder = not settings.format.muxer
+    extension = "" if is_folder else "." + settings.format.extension
+    taken = claim(folder, prefix, extension, width=source.width, height=source.height, is_folder=is_folder)
+    try:
+        final = job.run(taken)
+    except BaseException as error:
+        taken.discard()
+        stopped = isinstance(error, KeyboardInterrupt | Interrupted) or "Interrupt" in type(error).__name__
+        logger.info("%s %s; the unfinished file was removed.", taken.name, "was stopped" if stopped else "failed")
+        explained = None if error is job.source_error else _explain(error, settings)
+        if explained is None:
+            raise
+        raise explained from error
+    return job.result(final, taken.subfolder)
+
+
+def _explain(error: BaseException, settings: Settings) -> UserError | None:
+    """A sentence for errors of the encoder and of the disk; None for those that already speak, and for bugs."""
+    import av
+
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return UserError(
+            "The disk is full, so the video could not be written; the unfinished file was removed. Free some space and run again."
+        )
+    if isinstance(error, av.error.FFmpegError):
+        what = error.strerror or str(error)
+        return UserError(f"The encoder for {settings.format.name} failed ({what}); nothing was saved. Try another format, speed or size.")
+    if isinstance(error, OSError):
+        return UserError(f"The video could not be written ({error.strerror}); the unfinished file was removed.")
+    return None
+
+
+class _Job:
+    def __init__(
+        self,
+        source: FrameSource,
+        settings: Settings,
+        host: Host,
+        sound: Sound | None,
+        trim_to_sound: bool,
+        tags: dict[str, str],
+    ) -> None:
+        self.source, self.settings, self.host, self.tags = source, settings, host, tags
+        self.notes: list[str] = []
+        form = settings.format
+        self.alpha = source.channels == 4 and (settings.bit_depth, True) in form.pixel_formats
+        if source.channels == 4 and not self.alpha:
+            self._note(f"{form.name} at {settings.bit_depth} bit holds no transparency; alpha was left out.")
+        self.converter = Converter(form.pixel_formats[settings.bit_depth, self.alpha], source.height, source.width)
+        width, height = self.converter.width, self.converter.height
+        if (width, height) != (source.width, source.height):
+            self._note(f"{form.name} needs even sides: {source.width}x{source.height} was extended to {width}x{height}.")
+        if min(width, height) < form.shortest_side or max(width, height) > form.longest_side:
+            raise UserError(
+                f"{form.name} holds frames of {form.shortest_side} to {form.longest_side} pixels a side; these are {width}x{height}."
+            )
+        self.used = source.frame_count
+        if trim_to_sound and sound is not None:
+            self.used = frames_that_fit(sound, settings.frame_rate, source.frame_count)
+        if sound is not None and form.audio is None:
+            self._note(f"{form.name} holds no sound; the sound was left out.")
+            sound = None
+        self.times = max(1, settings.plays) if form.loop is None else 1
+        self.order: list[int] = []
+        self._set_order()
+        self.sound = None if sound is None else sound.cut_to(len(self.order) / settings.frame_rate)
+        self.broken: list[int] = []
+        self.source_error: BaseException | None = None
+
+    def _set_order(self) -> None:
+        # In place: frames may already be on their way in the old order.
+        self.order[:] = play_order(self.used, ping_pong=self.settings.ping_pong, times=self.times)
+
+    def _note(self, sentence: str) -> None:
+        logger.warning(sentence)
+        self.notes.append(sentence)
+
+    def run(self, taken: Claim) -> Path:
+        """Encode, verify and publish; returns the final path."""
+        size = (self.converter.width, self.converter.height)
+        writer: Writer
+        if self.settings.format.muxer:
+            writer = ContainerWriter(
+                taken.part,
+                self.settings,
+                self.converter.pixel_format,
+                size,
+                alpha=self.alpha,
+                sound=self.sound,
+                tags=self.tags,
+            )
+        else:
+            writer = PictureWriter(taken.part, self.converter.pixel_format, size, taken.name, self.tags)
+        progress = self.host.progress(len(self.order))
+        try:
+            with ThreadPoolExecutor(max_workers=min(_MOST_CONVERTERS, max(1, (os.cpu_count() or 1) // 2))) as pool:
+                for finished in writer.write(self._frames(pool)):
+                    self.host.raise_if_interrupted()
+                    progress.update(finished)
+            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
+        self._report_broken()
+        self._verify(taken)
+        return taken.publish()
+
+    def _frames(self, pool: ThreadPoolExecutor) -> Iterator[av.VideoFrame]:
+        """The frames to encode, converted ahead on other threads, with their time stamps."""
+        if isinstance(self.source, TensorFrames):
+            shown = (self.source.frame(index) for index in self.order)
+            yield from self._stamped(self._converted(pool, shown))
+            return
+        once = self._converted(pool, self._taken_from_source())
+        if len(self.order) == self.used:
+            yield from self._stamped(once)
+            return
+        self.host.temp_folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.host.temp_folder) as file:
+            yield from self._stamped(in_order(once, self.order, Spool(file)))
+
+    def _chunks(self) -> Iterator[torch.Tensor]:
+        """The source's chunks; its errors are noted, because they say nothing about the file that is being written."""
+        try:
+            yield from self.source.chunks()
+        except Exception as error:
+            self.source_error = error
+            raise
+
+    def _taken_from_source(self) -> Iterator[torch.Tensor]:
+        delivered = 0
+        for chunk in self._chunks():
+            for frame in chunk:
+                if delivered == self.used:
+                    return
+                delivered += 1
+                yield frame
+        # A file may hold fewer frames than it announces; then the source has corrected its count.
+        if delivered != min(self.used, self.source.frame_count) or not delivered:
+            raise UserError(f"The source of the frames ended after {delivered} of {self.used}; nothing was saved.")
+        if delivered < self.used:
+            self.used = delivered
+            self._set_order()
+
+    def _converted(self, pool: ThreadPoolExecutor, frames: Iterable[torch.Tensor]) -> Iterator[av.VideoFrame]:
+        def convert(frame: torch.Tensor) -> tuple[av.VideoFrame, bool]:
+            if frame.shape[:2] != (self.source.height, self.source.width) or frame.shape[2] != self.source.channels:
+                raise UserError("The source of the frames changed their size on the way; nothing was saved.")
+            return self.converter(to_pixels(frame))
+
+        for index, (frame, broken) in enumerate(_ahead(pool, convert, frames)):
+            if broken:
+                self.broken.append(index)
+            yield frame
+
+    def _stamped(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        for pts, frame in enumerate(frames):
+            frame.pts = pts
+            frame.time_base = 1 / self.settings.frame_rate
+            yield frame
+
+    def _report_broken(self) -> None:
+        if self.broken:
+            some = ", ".join(str(index) for index in self.broken[:5]) + (" ..." if len(self.broken) > 5 else "")
+            self._note(
+                f"{len(self.broken)} frames hold values that are not numbers (NaN) and are black there: {some}. A VAE in fp16 often "
+                f"makes them; use fp32 or bf16."
+            )
+
+    def _verify(self, taken: Claim) -> None:
+        """Read the part back: the right number of frames, and all of it on the disk."""
+        if not self.settings.format.muxer:
+            written = sum(1 for _ in taken.part.iterdir())
+            first = read_info(taken.part / picture_name(taken.name, 1))
+            found = written if first.frame_count else 0
+        else:
+            with taken.part.open("r+b") as file:
+                os.fsync(file.fileno())
+            info = read_info(taken.part, name=taken.name)
+            found = info.frame_count
+            if self.sound is not None and info.audio is None:
+                raise UserError(f"{taken.name} came out without its sound; nothing was saved. Try another format.")
+        if found != len(self.order):
+            raise UserError(
+                f"{taken.name} came out with {found} of {len(self.order)} frames; the unfinished file was removed. Check the free "
+                f"space on the disk."
+            )
+
+    def result(self, final: Path, subfolder: str) -> SavedVideo:
+        if not self.settings.format.muxer:
+            subfolder = "/".join(part for part in (subfolder, final.name) if part)
+            final = final / picture_name(final.name, 1)
+        return SavedVideo(
+            path=final,
+            subfolder=subfolder,
+            frame_rate=self.settings.frame_rate,
+            frame_count=len(self.order),
+            width=self.converter.width,
+            height=self.converter.height,
+            mime=self.settings.format.mime,
+            has_sound=self.sound is not None,
+            has_alpha=self.alpha,
+            notes=tuple(self.notes),
+        )
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, convert: Callable[[Any], tuple[av.VideoFrame, bool]], frames: Iterable[Any]
+) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """`map`, with a bounded number of results waiting."""
+    waiting: deque[Future[tuple[av.VideoFrame, bool]]] = deque()
+    try:
+        for frame in frames:
+            waiting.append(pool.submit(convert, frame))
+            if len(waiting) > _MOST_CONVERTERS + _WAITING_FRAMES:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
