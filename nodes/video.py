@@ -210,7 +210,12 @@ class VideoCombine:
         else:
             result = video if video is not None else host.video_from_components(VideoComponents(images, settings.frame_rate, heard))
         path = "/".join(part for part in (saved.subfolder, saved.path.name) if part)
-        return {"ui": {"video": [_shown(saved, "output" if save_output else "temp")]}, "result": (result, images, path)}
+        shown = _shown(saved, "output" if save_output else "temp")
+        ui: dict[str, Any] = {"video": [shown]}
+        if saved.path.is_file():
+            # What native save nodes say too: the page's own preview, its list of results and API clients read these two.
+            ui |= {"images": [{key: shown[key] for key in ("filename", "subfolder", "type")}], "animated": [True]}
+        return {"ui": ui, "result": (result, images, path)}
 
 
 def _shown(saved: SavedVideo, kind: str) -> dict[str, Any]:
