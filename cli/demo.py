@@ -32,6 +32,8 @@ EXAMPLES = Path(__file__).parents[1] / "example_workflows"
 _NODE_FAILED = 1
 _SHORT_CLIP = {"width": 256, "height": 160, "frames": 17}
 """What every clip is cut down to: without a graphics card, the clips of the examples would take minutes even from small models."""
+_FEW_STEPS = {"width": 256, "height": 256, "steps": 4}
+"""The same for Qwen-Image, whose own values are 50 steps at 1328x1328, each of them with the prompt and with the negative one."""
 _PICTURE_NODES = ("LoadImage", "LoadImageMask")
 
 
@@ -109,14 +111,15 @@ def _chosen(only: str | None) -> list[str]:
 def _read(name: str, definitions: Definitions) -> _Example:
     document = read_workflow(EXAMPLES / f"{name}.json")
     prompt = document.prompt(definitions)
-    _shorten_clips(prompt)
+    _shorten(prompt)
     return _Example(name, document, prompt)
 
 
-def _shorten_clips(prompt: Prompt) -> None:
-    """Make clips small and short, in the prompt and in the graph that the file will carry."""
+def _shorten(prompt: Prompt) -> None:
+    """Make long runs small and short, in the prompt and in the graph that the file will carry."""
     for node in prompt.nodes.values():
-        for name, value in _SHORT_CLIP.items() if "frames" in node.inputs else ():
+        cut = _SHORT_CLIP if "frames" in node.inputs else _FEW_STEPS if "true_cfg" in node.inputs else {}
+        for name, value in cut.items():
             node.inputs[name] = value
             for place in node.places.get(name, ()):
                 place.write(value)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +73,19 @@ class Host(Protocol):
 
     def raise_if_interrupted(self) -> None:
         """Raise when the user asked to stop. Called within every step, so it must be cheap."""
+
+    def device_memory(self) -> int | None:
+        """Bytes of the computing device that are free or can be freed by this process; None when it computes in main memory."""
+
+    def running_prompt(self) -> Mapping[str, Any] | None:
+        """The prompt that is being executed, in its API form; None where the host does not know it."""
+
+    def blocker(self, message: str) -> object:
+        """A value that, as a node's output, keeps everything that depends on it from running and shows the message.
+
+        Raises:
+            UserError: the host has no such value; the message stops the run.
+        """
 
     def inference(self) -> AbstractContextManager[object]:
         """The autograd mode in which nodes run (`torch.inference_mode`, as ComfyUI does)."""

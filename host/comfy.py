@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ import torch
 from comfy.cli_args import args
 from comfy_api.input_impl import VideoFromComponents, VideoFromFile
 from comfy_api.util import VideoComponents as NativeComponents
+from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from .base import FolderKind, Progress
-from .placement import Moved
+from .placement import Moved, cuda_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,6 +95,19 @@ class ComfyHost:
 
     def raise_if_interrupted(self) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
+
+    def device_memory(self) -> int | None:
+        return cuda_memory(self.device())
+
+    def running_prompt(self) -> Mapping[str, Any] | None:
+        server = getattr(PromptServer, "instance", None)
+        if server is None:
+            return None
+        # Entries are (number, id, prompt, extra data, outputs, ...); one runs at a time.
+        return next((entry[2] for entry in server.prompt_queue.get_current_queue()[0]), None)
+
+    def blocker(self, message: str) -> object:
+        return ExecutionBlocker(message)
 
     def inference(self) -> AbstractContextManager[object]:
         return torch.inference_mode()

@@ -9,6 +9,16 @@ if TYPE_CHECKING:
     import torch
 
 
+def cuda_memory(device: torch.device) -> int | None:
+    """Bytes of a CUDA device that are free, or held by this process's allocator and so can be freed; None for other devices."""
+    import torch
+
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free + torch.cuda.memory_reserved(device))
+
+
 class Moved:
     """A module that stands on a device, and the CPU tensors it came from.
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import Interrupted
+from ..errors import Interrupted, UserError
 from .base import FolderKind, Progress
-from .placement import Placement
+from .placement import Placement, cuda_memory
 
 if TYPE_CHECKING:
     import torch
@@ -108,6 +108,15 @@ class StandaloneHost:
         if self._stop.is_set():
             self._stop.clear()
             raise Interrupted("stopped by the user")
+
+    def device_memory(self) -> int | None:
+        return cuda_memory(self.device())
+
+    def running_prompt(self) -> Mapping[str, Any] | None:
+        return None
+
+    def blocker(self, message: str) -> object:
+        raise UserError(message)
 
     def inference(self) -> AbstractContextManager[object]:
         import torch

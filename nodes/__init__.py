@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from .flux import FluxDecode, FluxDenoise, FluxEncode, FluxLoader, FluxPromptEncode
+from .qwen_image import QwenImageEncode, QwenImageLoader, QwenImagePromptEncode
+from .qwen_image_denoise import QwenImageDecode, QwenImageDenoise
+from .qwen_vl import QwenVLChat, QwenVLLoader
+from .text_encoders import TextEncoderPicker
 from .video import VideoCombine
+from .wan import WanDecode, WanDenoise
+from .wan_encode import WanEncode, WanImageEncode, WanPromptEncode
+from .wan_loaders import WanLoader, WanVAELoader
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {
-    node.__name__: node for node in (FluxLoader, FluxPromptEncode, FluxEncode, FluxDenoise, FluxDecode, VideoCombine)
-}
+_NODES = (
+    (FluxLoader, FluxPromptEncode, FluxEncode, FluxDenoise, FluxDecode),
+    (WanLoader, WanVAELoader, WanPromptEncode, WanImageEncode, WanEncode, WanDenoise, WanDecode),
+    (VideoCombine,),
+    (TextEncoderPicker,),
+    (QwenVLLoader, QwenVLChat),
+    (QwenImageLoader, QwenImagePromptEncode, QwenImageEncode, QwenImageDenoise, QwenImageDecode),
+)
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for architecture in _NODES for node in architecture}
 
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "FluxLoader": "FLUX Loader",
@@ -16,4 +30,19 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "FluxDenoise": "FLUX Denoise",
     "FluxDecode": "FLUX Decode",
     "VideoCombine": "Video Combine",
+    "WanLoader": "Wan Loader",
+    "WanVAELoader": "Wan VAE Loader",
+    "WanPromptEncode": "Wan Prompt Encode",
+    "WanImageEncode": "Wan Encode Image",
+    "WanEncode": "Wan Encode Video",
+    "WanDenoise": "Wan Denoise",
+    "WanDecode": "Wan Decode",
+    "TextEncoderPicker": "Text Encoder Picker",
+    "QwenVLLoader": "Qwen-VL Loader",
+    "QwenVLChat": "Qwen-VL Chat",
+    "QwenImageLoader": "Qwen-Image Loader",
+    "QwenImagePromptEncode": "Qwen-Image Prompt Encode",
+    "QwenImageEncode": "Qwen-Image Encode Image",
+    "QwenImageDenoise": "Qwen-Image Denoise",
+    "QwenImageDecode": "Qwen-Image Decode",
 }

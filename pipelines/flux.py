@@ -161,7 +161,7 @@ def denoise(
                 callback_on_step_end_tensor_inputs=["latents", "noise_pred"],
                 **start,
             ).images
-    latents = (_unpack(packed, height, width) / vae_config["scaling_factor"]) + vae_config["shift_factor"]
+    latents: torch.Tensor = (_unpack(packed, height, width) / vae_config["scaling_factor"]) + vae_config["shift_factor"]
     return latents.float().cpu()
 
 

@@ -152,6 +152,22 @@ class PreviewImage(SaveImage):
         return self.save_images(images, f"ComfyUI_temp_{mark}", prompt, extra_pnginfo)
 
 
+class PreviewAny:
+    """A text or number, to be read."""
+
+    RETURN_TYPES = ()
+    FUNCTION = "main"
+    CATEGORY = "utils"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"source": ("*", {})}}
+
+    def main(self, source: Any = None) -> dict[str, Any]:
+        return {"ui": {"text": (str(source),)}}
+
+
 class _Primitive:
     """A constant as a node."""
 
@@ -219,6 +235,7 @@ NATIVE_NODES: dict[str, type] = {
         LoadImageMask,
         SaveImage,
         PreviewImage,
+        PreviewAny,
         PrimitiveInt,
         PrimitiveFloat,
         PrimitiveString,
