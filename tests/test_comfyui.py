@@ -9,24 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from advanced_models.demo.build import BUILDERS, build
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from advanced_models.workflows.definitions import Definitions
 from advanced_models.workflows.document import read_workflow
 from advanced_models.workflows.native import NATIVE_NODES
 from comfyui_server import PACK, RefusedError, Server, checkouts, python, running
 from PIL import Image
+from video_support import needs_ffmpeg, probe
 
 pytestmark = pytest.mark.comfyui
-EXAMPLES = sorted((PACK / "example_workflows").glob("flux_*.json"))
+EXAMPLES = sorted((PACK / "example_workflows").glob("*.json"))
+CLIPS = [path for path in EXAMPLES if path.stem.startswith("wan_")]
 SIZE = 256
+CLIP = {"width": 128, "height": 64, "frames": 9}
 
 if not checkouts():
     pytest.skip("no ComfyUI: set COMFYUI_PATH to a checkout", allow_module_level=True)
 
 
+@pytest.fixture(scope="module")
+def all_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every small model."""
+    folder = tmp_path_factory.mktemp("all_models")
+    for model in BUILDERS:
+        build(model, folder / "diffusers" / model)
+    return folder
+
+
 @pytest.fixture(scope="module", params=checkouts(), ids=lambda path: path.name)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[Server]:
-    with running(request.param, tmp_path_factory.mktemp("comfyui") / "base", models_folder) as server:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, all_models: Path) -> Iterator[Server]:
+    with running(request.param, tmp_path_factory.mktemp("comfyui") / "base", all_models) as server:
         draw_example(server.base / "input" / "example.png")
         yield server
 
@@ -41,27 +54,73 @@ def draw_example(path: Path) -> None:
 
 
 def api_form(path: Path) -> dict[str, dict[str, Any]]:
-    """An example as the page would post it, at a size that small models paint quickly."""
+    """An example as the page would post it, small enough for small models on a processor."""
     prompt = read_workflow(path).prompt(Definitions({**NATIVE_NODES, **NODE_CLASS_MAPPINGS})).to_api()
     for node in prompt.values():
-        if node["class_type"] == "FluxDenoise":
+        if "frames" in node["inputs"]:
+            node["inputs"] |= CLIP
+        elif "width" in node["inputs"]:
             node["inputs"] |= {"width": SIZE, "height": SIZE}
+        if node["class_type"] in ("WanDenoise", "QwenImageDenoise"):
+            node["inputs"]["steps"] = 4
     return prompt
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(server: Server, example: Path) -> None:
-    workflow = json.loads(example.read_text())
-    entry = server.run(api_form(example), workflow)
+    entry = server.run(api_form(example), json.loads(example.read_text()))
     assert entry["status"]["status_str"] == "success", entry["status"]
-    (file,) = server.output_files(entry)
+    assert entry["outputs"]
+
+
+def test_a_picture_carries_its_workflow(server: Server) -> None:
+    example = PACK / "example_workflows" / "flux_inpaint.json"
+    workflow = json.loads(example.read_text())
+    (file,) = server.output_files(server.run(api_form(example), workflow))
     with Image.open(file) as picture:
         assert picture.size == (SIZE, SIZE)
-        assert picture.convert("L").getextrema()[0] < picture.convert("L").getextrema()[1]
+        lowest, highest = picture.convert("L").getextrema()
+        assert lowest < highest
         assert json.loads(picture.info["workflow"]) == workflow
 
 
-def test_paints_what_the_whole_pipeline_paints(server: Server, models_folder: Path, tmp_path: Path) -> None:
+@needs_ffmpeg
+@pytest.mark.parametrize("example", CLIPS, ids=lambda path: path.stem)
+def test_clips_are_what_they_say(server: Server, example: Path) -> None:
+    """Frames, rate, colour and sound of each Wan example's file, as ffprobe reads them; ComfyUI's own silence is its sound."""
+    prompt = api_form(example)
+    (combine,) = (node for node in prompt.values() if node["class_type"] == "VideoCombine")
+    rate = combine["inputs"]["frame_rate"]
+    prompt["silence"] = {"class_type": "EmptyAudio", "inputs": {"duration": CLIP["frames"] / rate, "sample_rate": 48000, "channels": 2}}
+    combine["inputs"]["audio"] = ["silence", 0]
+    files = set(server.output_files(server.run(prompt)))
+    (file,) = files
+    seen = probe(file)
+    video, audio = seen["video"], seen["audio"]
+    carried = json.loads(seen["tags"]["prompt"])
+    assert {key: node["inputs"] for key, node in carried.items()} == {key: node["inputs"] for key, node in prompt.items()}
+    assert (video["codec_name"], video["width"], video["height"]) == ("h264", CLIP["width"], CLIP["height"])
+    assert int(video["nb_read_frames"]) == CLIP["frames"]
+    assert video["avg_frame_rate"] == f"{rate:.0f}/1"
+    assert {video[f"color_{name}"] for name in ("space", "primaries", "transfer")} == {"bt709"}
+    assert (audio["codec_name"], audio["sample_rate"], audio["channels"]) == ("aac", "48000", 2)
+    assert float(audio["duration"]) == pytest.approx(CLIP["frames"] / rate, abs=0.03)
+
+
+def test_a_video_goes_on_to_native_nodes(server: Server) -> None:
+    """VideoCombine's VIDEO is ComfyUI's own type."""
+    prompt = api_form(PACK / "example_workflows" / "wan_text_to_video.json")
+    (combine,) = (key for key, node in prompt.items() if node["class_type"] == "VideoCombine")
+    prompt["native"] = {
+        "class_type": "SaveVideo",
+        "inputs": {"video": [combine, 0], "filename_prefix": "native", "format": "auto", "codec": "auto"},
+    }
+    entry = server.run(prompt)
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    assert any(path.name.startswith("native") for path in server.output_files(entry))
+
+
+def test_paints_what_the_whole_pipeline_paints(server: Server, all_models: Path, tmp_path: Path) -> None:
     """The saved picture equals FluxPipeline's own, computed by the same interpreter."""
     example = PACK / "example_workflows" / "flux_text_to_image.json"
     prompt = api_form(example)
@@ -79,7 +138,7 @@ from PIL import Image
 Image.fromarray(pixels.numpy()).save(sys.argv[2])
 """
     expected = tmp_path / "expected.png"
-    folder = models_folder / "diffusers" / "FLUX.1-schnell"
+    folder = all_models / "diffusers" / "FLUX.1-schnell"
     subprocess.run([python(), "-c", script, str(folder), str(expected)], check=True, capture_output=True)
     (file,) = server.output_files(server.run(prompt))
     with Image.open(file) as picture, Image.open(expected) as reference:
