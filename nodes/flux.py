@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ..loaders.component import AUTO_SOURCE, select_component
-from ..loaders.precision import PRECISIONS
 from ..loaders.registry import load_registry
-from ..loaders.sources import model_folders
 from ..pipelines import flux
 from ..pipelines.flux_checks import SIZE_MULTIPLE, check_denoise, check_size
+from . import inputs
 from .conditioning import from_conditioning, to_conditioning
 from .latents import from_latent, to_latent
 from .refusal import refusal
 from .sockets import CLIP_L, FLUX_TRANSFORMER, FLUX_VAE, SCHEDULER, T5_XXL
 
 CATEGORY = "Advanced Models/FLUX"
-LARGEST_SIDE = 8192
-LARGEST_SEED = 0xFFFFFFFFFFFFFFFF
-MODEL_DEFAULT_GUIDANCE = -1.0
 
 
 class FluxLoader:
@@ -54,25 +50,13 @@ class FluxLoader:
                         "Krea: dev with a more photographic look.",
                     },
                 ),
-                "precision": (
-                    list(PRECISIONS),
-                    {
-                        "default": "auto",
-                        "tooltip": "How the weights are held. auto is what the model was trained for (bf16). fp16 for cards without bf16, "
-                        "fp32 only for comparing: it takes twice the memory.",
-                    },
+                "precision": inputs.precision(
+                    "auto is what the model was trained for (bf16). fp16 for cards without bf16, fp32 only for comparing: it "
+                    "takes twice the memory."
                 ),
             },
             "optional": {
-                "source": (
-                    [AUTO_SOURCE, *model_folders()],
-                    {
-                        "default": AUTO_SOURCE,
-                        "tooltip": "Where the files are. auto looks in models/diffusers for a folder named like the model, then in the hub "
-                        "cache. Choose a folder to use a fine-tune in the diffusers layout.",
-                        "advanced": True,
-                    },
-                ),
+                "source": inputs.source(),
             },
         }
 
@@ -105,16 +89,9 @@ class FluxPromptEncode:
                         "tooltip": "What to paint, in whole sentences. FLUX knows no negative prompt and no (weights:1.2).",
                     },
                 ),
-                "guidance": (
-                    "FLOAT",
-                    {
-                        "default": MODEL_DEFAULT_GUIDANCE,
-                        "min": MODEL_DEFAULT_GUIDANCE,
-                        "max": 100.0,
-                        "step": 0.1,
-                        "tooltip": "How closely dev and Krea follow the prompt; lower looks more natural. -1 is the model's own value "
-                        "(dev 3.5, Krea 4.5). schnell has none: leave it at -1.",
-                    },
+                "guidance": inputs.guidance(
+                    "How closely dev and Krea follow the prompt; lower looks more natural. -1 is the model's own value (dev "
+                    "3.5, Krea 4.5). schnell has none: leave it at -1."
                 ),
             },
             "optional": {
@@ -132,12 +109,12 @@ class FluxPromptEncode:
 
     @classmethod
     def VALIDATE_INPUTS(cls, guidance: float | None = None) -> bool | str:
-        if guidance is None or guidance == MODEL_DEFAULT_GUIDANCE or 0 <= guidance <= 100:
+        if guidance is None or guidance == inputs.MODEL_DEFAULT or 0 <= guidance <= 100:
             return True
         return f"guidance {guidance} is not usable: give 0 to 100, or -1 for the model's own value."
 
-    def encode(self, clip_l: Any, t5_xxl: Any, prompt: str, guidance: float = MODEL_DEFAULT_GUIDANCE, clip_prompt: str = "") -> tuple[Any]:
-        asked = None if guidance == MODEL_DEFAULT_GUIDANCE else guidance
+    def encode(self, clip_l: Any, t5_xxl: Any, prompt: str, guidance: float = inputs.MODEL_DEFAULT, clip_prompt: str = "") -> tuple[Any]:
+        asked = None if guidance == inputs.MODEL_DEFAULT else guidance
         return (to_conditioning(flux.encode_prompt(clip_l, t5_xxl, prompt, clip_prompt=clip_prompt, guidance=asked)),)
 
 
@@ -182,7 +159,7 @@ class FluxDenoise:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        side = {"default": 1024, "min": SIZE_MULTIPLE, "max": LARGEST_SIDE, "step": SIZE_MULTIPLE}
+        side = {"default": 1024, "min": SIZE_MULTIPLE, "max": inputs.LARGEST_SIDE, "step": SIZE_MULTIPLE}
         return {
             "required": {
                 "transformer": (FLUX_TRANSFORMER, {"tooltip": "From FluxLoader."}),
@@ -195,45 +172,13 @@ class FluxDenoise:
                     "INT",
                     side | {"tooltip": "Pixels. With a latent connected, the latent's own size is used instead."},
                 ),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": LARGEST_SEED,
-                        "control_after_generate": True,
-                        "tooltip": "The same seed with the same settings paints the same picture.",
-                    },
+                "seed": inputs.seed("The same seed with the same settings paints the same picture."),
+                "steps": inputs.steps(": 4 for schnell, 28 for dev. More steps take longer and change little."),
+                "denoise": inputs.denoise(
+                    "How much of a connected picture is painted anew: 0.3 touches it up, 0.8 keeps little more than the "
+                    "layout. 1 without a picture."
                 ),
-                "steps": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 1000,
-                        "tooltip": "0 is the model's own number: 4 for schnell, 28 for dev. More steps take longer and change little.",
-                    },
-                ),
-                "denoise": (
-                    "FLOAT",
-                    {
-                        "default": 1.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.01,
-                        "tooltip": "How much of a connected picture is painted anew: 0.3 touches it up, 0.8 keeps little more than "
-                        "the layout. 1 without a picture.",
-                    },
-                ),
-                "batch_size": (
-                    "INT",
-                    {
-                        "default": 1,
-                        "min": 1,
-                        "max": 64,
-                        "tooltip": "Pictures made at once. Memory grows with it; time does not shrink.",
-                    },
-                ),
+                "batch_size": inputs.batch_size(),
             },
             "optional": {
                 "latent": (

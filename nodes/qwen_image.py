@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..loaders.component import AUTO_SOURCE, select_component
-from ..loaders.precision import PRECISIONS
 from ..loaders.registry import load_registry
-from ..loaders.sources import model_folders
 from ..pipelines import qwen_image, qwen_image_prompt
 from ..pipelines.qwen_image_checks import AUTO_TEMPLATE, SIZE_MULTIPLE
 from ..pipelines.qwen_image_kinds import KINDS, RESOLUTIONS
+from . import inputs
 from .latents import to_latent
 from .qwen_image_conditioning import to_conditioning
 from .sockets import QWEN_IMAGE_TRANSFORMER, QWEN_IMAGE_VAE, QWEN_VL, SCHEDULER
@@ -50,25 +49,13 @@ class QwenImageLoader:
                         "picture; Edit-2509 and 2511 work on up to three. Layered takes a picture apart into transparent layers.",
                     },
                 ),
-                "precision": (
-                    list(PRECISIONS),
-                    {
-                        "default": "auto",
-                        "tooltip": "How the weights are held. auto is what the model was trained for (bf16). fp16 gives black pictures "
-                        "with this model on some cards; fp32 is only for comparing.",
-                    },
+                "precision": inputs.precision(
+                    "auto is what the model was trained for (bf16). fp16 gives black pictures with this model on some cards; "
+                    "fp32 is only for comparing."
                 ),
             },
             "optional": {
-                "source": (
-                    [AUTO_SOURCE, *model_folders()],
-                    {
-                        "default": AUTO_SOURCE,
-                        "tooltip": "Where the files are. auto looks in models/diffusers for a folder named like the model, then in the hub "
-                        "cache. Choose a folder to use a fine-tune in the diffusers layout.",
-                        "advanced": True,
-                    },
-                ),
+                "source": inputs.source(),
             },
         }
 

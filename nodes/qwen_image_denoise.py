@@ -6,14 +6,12 @@ from typing import Any
 
 from ..pipelines import qwen_image
 from ..pipelines.qwen_image_checks import SIZE_MULTIPLE, check_size, check_strength
-from .flux import LARGEST_SEED, LARGEST_SIDE
+from . import inputs
 from .latents import from_latent
 from .qwen_image import CATEGORY
 from .qwen_image_conditioning import from_conditioning
 from .refusal import refusal
 from .sockets import QWEN_IMAGE_TRANSFORMER, QWEN_IMAGE_VAE, SCHEDULER
-
-MODEL_DEFAULT_CFG = -1.0
 
 
 class QwenImageDenoise:
@@ -31,7 +29,7 @@ class QwenImageDenoise:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        side = {"default": 0, "min": 0, "max": LARGEST_SIDE, "step": SIZE_MULTIPLE}
+        side = {"default": 0, "min": 0, "max": inputs.LARGEST_SIDE, "step": SIZE_MULTIPLE}
         size = "0 (with both) is the model's own size, or that of the picture to edit. A connected latent brings its size."
         return {
             "required": {
@@ -39,56 +37,24 @@ class QwenImageDenoise:
                 "positive": ("CONDITIONING", {"tooltip": "From QwenImagePromptEncode, or native Qwen-Image conditioning."}),
                 "width": ("INT", side | {"tooltip": f"Pixels. {size}"}),
                 "height": ("INT", side | {"tooltip": f"Pixels. {size}"}),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": LARGEST_SEED,
-                        "control_after_generate": True,
-                        "tooltip": "The same seed with the same settings paints the same picture.",
-                    },
-                ),
-                "steps": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 1000,
-                        "tooltip": "0 is the model's own number: 50, or 40 for Edit-2509 and 2511.",
-                    },
-                ),
+                "seed": inputs.seed("The same seed with the same settings paints the same picture."),
+                "steps": inputs.steps(": 50, or 40 for Edit-2509 and 2511."),
                 "true_cfg": (
                     "FLOAT",
                     {
-                        "default": MODEL_DEFAULT_CFG,
-                        "min": MODEL_DEFAULT_CFG,
+                        "default": inputs.MODEL_DEFAULT,
+                        "min": inputs.MODEL_DEFAULT,
                         "max": 30.0,
                         "step": 0.1,
                         "tooltip": "How much the prompt counts against the negative one; above 1 every step takes twice the time. -1 is "
                         "the model's own value (4). 1 for models and LoRAs made for few steps.",
                     },
                 ),
-                "denoise": (
-                    "FLOAT",
-                    {
-                        "default": 1.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.01,
-                        "tooltip": "How much of a connected latent is painted anew: 0.3 touches it up, 0.8 keeps little more than the "
-                        "layout. 1 without a latent.",
-                    },
+                "denoise": inputs.denoise(
+                    "How much of a connected latent is painted anew: 0.3 touches it up, 0.8 keeps little more than the "
+                    "layout. 1 without a latent."
                 ),
-                "batch_size": (
-                    "INT",
-                    {
-                        "default": 1,
-                        "min": 1,
-                        "max": 64,
-                        "tooltip": "Pictures made at once of each prompt. Memory grows with it; time does not shrink.",
-                    },
-                ),
+                "batch_size": inputs.batch_size(),
             },
             "optional": {
                 "negative": ("CONDITIONING", {"tooltip": "QwenImagePromptEncode's negative output. Needed while true_cfg is above 1."}),
@@ -136,7 +102,7 @@ class QwenImageDenoise:
         height: int = 0,
         seed: int = 0,
         steps: int = 0,
-        true_cfg: float = MODEL_DEFAULT_CFG,
+        true_cfg: float = inputs.MODEL_DEFAULT,
         denoise: float = 1.0,
         batch_size: int = 1,
         negative: Any = None,
@@ -154,7 +120,7 @@ class QwenImageDenoise:
             seed=seed,
             batch_size=batch_size,
             steps=steps or None,
-            true_cfg=None if true_cfg == MODEL_DEFAULT_CFG else true_cfg,
+            true_cfg=None if true_cfg == inputs.MODEL_DEFAULT else true_cfg,
             strength=denoise,
             picture=None if latent is None else from_latent(latent),
             mask=mask if latent is None or mask is not None else latent.get("noise_mask"),

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..loaders.component import AUTO_SOURCE, Component, role_of_socket, select_component
-from ..loaders.precision import PRECISIONS
 from ..loaders.registry import load_registry
-from ..loaders.sources import model_folders
 from ..pipelines import qwen_vl as qwen_vl_pipeline
 from ..pipelines.qwen_vl import Seeing, Writing, check_model, frame_pixels
 from ..pipelines.qwen_vl_pictures import FRAMES_A_SECOND, TOKEN_SIDE, Clip, sample
 from ..pipelines.qwen_vl_presets import LANGUAGES, OWN_QUESTION, PRESETS, SAME_LANGUAGE, instruction
-from .flux import LARGEST_SEED
+from . import inputs
 from .sockets import PROCESSOR, QWEN_VL, TOKENIZER
 
 CATEGORY = "Advanced Models/Qwen-VL"
@@ -50,21 +48,10 @@ class QwenVLLoader:
                         "Qwen3-VL reads small text and longer video better.",
                     },
                 ),
-                "precision": (
-                    list(PRECISIONS),
-                    {"default": "auto", "tooltip": "How the weights are held. auto is what the model was trained for (bf16)."},
-                ),
+                "precision": inputs.precision(),
             },
             "optional": {
-                "source": (
-                    [AUTO_SOURCE, *model_folders()],
-                    {
-                        "default": AUTO_SOURCE,
-                        "tooltip": "Where the files are. auto looks in models/diffusers for a folder named like the model, then in the hub "
-                        "cache. Choose a folder to use a fine-tune.",
-                        "advanced": True,
-                    },
-                ),
+                "source": inputs.source(),
             },
         }
 
@@ -108,16 +95,7 @@ class QwenVLChat:
                     },
                 ),
                 "language": (list(LANGUAGES), {"default": SAME_LANGUAGE, "tooltip": "The language of the answer."}),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": LARGEST_SEED,
-                        "control_after_generate": True,
-                        "tooltip": "The same seed with the same settings gives the same answer. It has no say at temperature 0.",
-                    },
-                ),
+                "seed": inputs.seed("The same seed with the same settings gives the same answer. It has no say at temperature 0."),
                 "max_new_tokens": (
                     "INT",
                     {

@@ -6,11 +6,11 @@ from typing import Any
 
 from ..errors import UserError
 from ..loaders.component import AUTO_SOURCE, DEVICES, Component, role_of_socket, select_component
-from ..loaders.precision import PRECISIONS
 from ..loaders.registry import load_registry
 from ..loaders.schema import Model
-from ..loaders.sources import MissingFilesError, locate, model_folders
+from ..loaders.sources import MissingFilesError, locate
 from ..loaders.weight_files import BrokenFilesError, find_weight_files
+from . import inputs
 from .refusal import refusal
 from .sockets import CLIP_G, CLIP_L, MISTRAL_3, QWEN_3, QWEN_VL, T5_XXL, UMT5_XXL
 
@@ -66,10 +66,7 @@ class TextEncoderPicker:
                         "tooltip": "Which of the encoders of that role. auto is the one that the original models have.",
                     },
                 ),
-                "precision": (
-                    list(PRECISIONS),
-                    {"default": "auto", "tooltip": "How the weights are held. auto is what the encoder was made for."},
-                ),
+                "precision": inputs.precision("auto is what the encoder was made for."),
                 "device": (
                     list(DEVICES),
                     {
@@ -80,14 +77,7 @@ class TextEncoderPicker:
                 ),
             },
             "optional": {
-                "source": (
-                    [AUTO_SOURCE, *model_folders()],
-                    {
-                        "default": AUTO_SOURCE,
-                        "tooltip": "Where the files are. auto looks in models/diffusers for every model that has this encoder, then in the "
-                        "hub cache. Choose a folder to take the encoder of that model.",
-                    },
-                ),
+                "source": inputs.source(),
             },
         }
 

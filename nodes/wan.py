@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from ..pipelines.wan_checks import FRAME_STEP, SIZE_STEP, check_frames, check_guidance, check_part, check_size, check_strength
+from . import inputs
 from .refusal import refusal
 from .sockets import SCHEDULER, WAN_TRANSFORMER, WAN_VAE
 from .wan_pairing import HIDDEN, Prompt, check_decoders
 from .wan_values import embeds_of, from_latent, image_of, to_latent
 
 CATEGORY = "Advanced Models/Wan"
-LARGEST_SIDE = 8192
 MOST_FRAMES = 2001
-LARGEST_SEED = 0xFFFFFFFFFFFFFFFF
-MODEL_DEFAULT = -1.0
 LAST_STEP = 10000
 
 
 def size_inputs() -> dict[str, Any]:
     """The width, height and frames of a clip."""
-    side = {"min": SIZE_STEP, "max": LARGEST_SIDE, "step": SIZE_STEP}
+    side = {"min": SIZE_STEP, "max": inputs.LARGEST_SIDE, "step": SIZE_STEP}
     return {
         "width": ("INT", {"default": 832, **side, "tooltip": "Pixels, a multiple of 16; of 32 for TI2V-5B (1280)."}),
         "height": ("INT", {"default": 480, **side, "tooltip": "Pixels, a multiple of 16; of 32 for TI2V-5B (704)."}),
@@ -56,53 +54,23 @@ class WanDenoise:
             name: (kind, {**options, "tooltip": options["tooltip"] + " A connected latent has its own size."})
             for name, (kind, options) in size_inputs().items()
         }
-        guidance = {"default": MODEL_DEFAULT, "min": MODEL_DEFAULT, "max": 100.0, "step": 0.1}
         return {
             "required": {
                 "transformer": (WAN_TRANSFORMER, {"tooltip": "From WanLoader."}),
                 "positive": ("CONDITIONING", {"tooltip": "From WanPromptEncode, through WanImageEncode where there is an image."}),
                 "negative": ("CONDITIONING", {"tooltip": "What to keep out, from WanPromptEncode. Without effect at guidance 1."}),
                 **own_size,
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": LARGEST_SEED,
-                        "control_after_generate": True,
-                        "tooltip": "The same seed with the same settings makes the same video.",
-                    },
+                "seed": inputs.seed("The same seed with the same settings makes the same video."),
+                "steps": inputs.steps(", 40 or 50. With a 4-step LoRA, 4."),
+                "guidance": inputs.guidance(
+                    "How closely the video follows the prompt. -1 is the model's own. 1 leaves out the negative prompt and halves the time."
                 ),
-                "steps": (
-                    "INT",
-                    {"default": 0, "min": 0, "max": 1000, "tooltip": "0 is the model's own number, 40 or 50. With a 4-step LoRA, 4."},
+                "guidance_2": inputs.guidance(
+                    "The same for the low-noise expert of Wan 2.2 A14B. -1 is the model's own, or guidance's where that is set."
                 ),
-                "guidance": (
-                    "FLOAT",
-                    guidance
-                    | {
-                        "tooltip": "How closely the video follows the prompt. -1 is the model's own. 1 leaves out the negative prompt "
-                        "and halves the time."
-                    },
-                ),
-                "guidance_2": (
-                    "FLOAT",
-                    guidance
-                    | {
-                        "tooltip": "The same for the low-noise expert of Wan 2.2 A14B. -1 is the model's own, or guidance's where that "
-                        "is set."
-                    },
-                ),
-                "denoise": (
-                    "FLOAT",
-                    {
-                        "default": 1.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.01,
-                        "tooltip": "How much of a connected video is made anew: 0.3 touches it up, 0.8 keeps little more than the motion. "
-                        "1 without a video.",
-                    },
+                "denoise": inputs.denoise(
+                    "How much of a connected video is made anew: 0.3 touches it up, 0.8 keeps little more than the motion. 1 "
+                    "without a video."
                 ),
             },
             "optional": {
@@ -170,8 +138,8 @@ class WanDenoise:
                     check_size(width, height)
             if denoise is not None:
                 check_strength(denoise)
-            check_guidance(None if guidance == MODEL_DEFAULT else guidance, "guidance")
-            check_guidance(None if guidance_2 == MODEL_DEFAULT else guidance_2, "guidance_2")
+            check_guidance(None if guidance == inputs.MODEL_DEFAULT else guidance, "guidance")
+            check_guidance(None if guidance_2 == inputs.MODEL_DEFAULT else guidance_2, "guidance_2")
             check_part(start_step or 0, end_step)
 
         return refusal(check)
@@ -186,8 +154,8 @@ class WanDenoise:
         frames: int,
         seed: int,
         steps: int = 0,
-        guidance: float = MODEL_DEFAULT,
-        guidance_2: float = MODEL_DEFAULT,
+        guidance: float = inputs.MODEL_DEFAULT,
+        guidance_2: float = inputs.MODEL_DEFAULT,
         denoise: float = 1.0,
         latent: dict[str, Any] | None = None,
         scheduler: Any = None,
@@ -209,8 +177,8 @@ class WanDenoise:
             frames=frames,
             seed=seed,
             steps=steps or None,
-            guidance=None if guidance == MODEL_DEFAULT else guidance,
-            guidance_2=None if guidance_2 == MODEL_DEFAULT else guidance_2,
+            guidance=None if guidance == inputs.MODEL_DEFAULT else guidance,
+            guidance_2=None if guidance_2 == inputs.MODEL_DEFAULT else guidance_2,
             strength=denoise,
             image=image_of(positive),
             start=None if latent is None else from_latent(latent),

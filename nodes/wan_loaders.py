@@ -6,25 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..loaders.component import AUTO_SOURCE, select_component
-from ..loaders.precision import PRECISIONS
-from ..loaders.sources import model_folders
 from ..pipelines.wan_model import WanTransformer, known_models, known_vaes
+from . import inputs
 from .sockets import CLIP_VISION_H, SCHEDULER, UMT5_XXL, WAN_TRANSFORMER, WAN_VAE
 from .wan import CATEGORY
 from .wan_pairing import HIDDEN, Prompt, check_decoders
-
-
-def source_input() -> tuple[Any, ...]:
-    """Where the files are."""
-    return (
-        [AUTO_SOURCE, *model_folders()],
-        {
-            "default": AUTO_SOURCE,
-            "tooltip": "Where the files are. auto looks in models/diffusers for a folder named like the model, then in the hub cache. "
-            "Choose a folder to use a fine-tune in the diffusers layout.",
-            "advanced": True,
-        },
-    )
 
 
 class WanLoader:
@@ -59,16 +45,12 @@ class WanLoader:
                         "best, two 14B experts. I2V starts from an image, FLF2V goes from a first to a last one.",
                     },
                 ),
-                "precision": (
-                    list(PRECISIONS),
-                    {
-                        "default": "auto",
-                        "tooltip": "How the weights are held. auto is bf16 for transformer and text encoder, fp32 for VAE and image "
-                        "encoder. A choice here is for the transformer and the text encoder alone.",
-                    },
+                "precision": inputs.precision(
+                    "auto is bf16 for transformer and text encoder, fp32 for VAE and image encoder. A choice here is for the "
+                    "transformer and the text encoder alone."
                 ),
             },
-            "optional": {"source": source_input()},
+            "optional": {"source": inputs.source()},
             "hidden": HIDDEN,
         }
 
@@ -106,12 +88,8 @@ class WanVAELoader:
                     list(known_vaes()),
                     {"default": "wan2.1-vae", "tooltip": "2.1 for all of Wan 2.1 and for Wan 2.2 A14B; 2.2 for TI2V-5B alone."},
                 ),
-                "precision": (
-                    list(PRECISIONS),
-                    {
-                        "default": "auto",
-                        "tooltip": "auto is fp32, which the authors recommend: bf16 takes half the memory and shows in fine detail.",
-                    },
+                "precision": inputs.precision(
+                    "auto is fp32, which the authors recommend: bf16 takes half the memory and shows in fine detail."
                 ),
                 "tiling": (
                     "BOOLEAN",
@@ -122,7 +100,7 @@ class WanVAELoader:
                     },
                 ),
             },
-            "optional": {"source": source_input()},
+            "optional": {"source": inputs.source()},
         }
 
     def select(self, vae: str, precision: Any = "auto", tiling: bool = False, source: str = AUTO_SOURCE) -> tuple[Any]:

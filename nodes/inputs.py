@@ -1,0 +1,56 @@
+"""Inputs that nodes of every architecture have, declared once: the same name means the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..loaders.component import AUTO_SOURCE
+from ..loaders.precision import PRECISIONS
+from ..loaders.sources import model_folders
+
+Input = tuple[Any, dict[str, Any]]
+
+LARGEST_SEED = 0xFFFFFFFFFFFFFFFF
+LARGEST_SIDE = 8192
+MODEL_DEFAULT = -1.0
+"""The value of a guidance that stands for the model's own."""
+
+
+def precision(tooltip: str = "auto is what the model was trained for (bf16).") -> Input:
+    """How weights are held."""
+    return (list(PRECISIONS), {"default": "auto", "tooltip": f"How the weights are held. {tooltip}"})
+
+
+def source() -> Input:
+    """Where files are."""
+    tooltip = (
+        "Where the files are. auto looks in models/diffusers for a folder named like the model, then in the hub cache. Choose a folder to "
+        "use a fine-tune in the diffusers layout."
+    )
+    return ([AUTO_SOURCE, *model_folders()], {"default": AUTO_SOURCE, "tooltip": tooltip, "advanced": True})
+
+
+def seed(tooltip: str) -> Input:
+    """Where random numbers start."""
+    return ("INT", {"default": 0, "min": 0, "max": LARGEST_SEED, "control_after_generate": True, "tooltip": tooltip})
+
+
+def steps(own: str) -> Input:
+    """How many steps; `own` says what 0 stands for."""
+    return ("INT", {"default": 0, "min": 0, "max": 1000, "tooltip": f"0 is the model's own number{own}"})
+
+
+def guidance(tooltip: str) -> Input:
+    """A guidance scale."""
+    return ("FLOAT", {"default": MODEL_DEFAULT, "min": MODEL_DEFAULT, "max": 100.0, "step": 0.1, "tooltip": tooltip})
+
+
+def denoise(tooltip: str) -> Input:
+    """How much of the schedule runs."""
+    return ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01, "tooltip": tooltip})
+
+
+def batch_size() -> Input:
+    """How many results at once."""
+    tooltip = "Pictures made at once. Memory grows with it; time does not shrink."
+    return ("INT", {"default": 1, "min": 1, "max": 64, "tooltip": tooltip})
