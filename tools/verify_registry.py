@@ -150,8 +150,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write memory/parameter_counts.json from what was built")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
     try:
         if options.write and LibraryRules.installed() != LibraryRules():
             raise UserError("--write records the rules of the newest libraries: update diffusers and transformers first.")
@@ -173,4 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # The libraries warn of classes that are only built on the meta device. This process alone is quiet, not one that imports the tool.
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
     sys.exit(main())
