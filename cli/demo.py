@@ -7,10 +7,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..demo.build import BUILDERS
 from ..demo.cache import cached_models
@@ -30,10 +29,14 @@ logger = logging.getLogger(__name__)
 EXAMPLES = Path(__file__).parents[1] / "example_workflows"
 
 _NODE_FAILED = 1
-_SHORT_CLIP = {"width": 256, "height": 160, "frames": 17}
-"""What every clip is cut down to: without a graphics card, the clips of the examples would take minutes even from small models."""
-_FEW_STEPS = {"width": 256, "height": 256, "steps": 4}
-"""The same for Qwen-Image, whose own values are 50 steps at 1328x1328, each of them with the prompt and with the negative one."""
+_CUTS: dict[str, dict[str, int]] = {
+    "frames": {"width": 192, "height": 128, "frames": 9, "steps": 4},
+    "true_cfg": {"width": 256, "height": 256, "steps": 4},
+    "max_new_tokens": {"max_new_tokens": 24},
+    "width": {"width": 512, "height": 512},
+}
+"""What a node that has the input is cut down to (the first that it has counts): without a graphics card, the real sizes and steps of the
+examples would take minutes even with small models."""
 _PICTURE_NODES = ("LoadImage", "LoadImageMask")
 
 
@@ -73,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
     examples = [_read(name, definitions) for name in names]
     models = sorted({model for example in examples for model in _models(example.prompt)})
     print(f"Small models with random weights: the pictures show that everything runs, not what the models paint. {', '.join(models)}")
-    if any("frames" in node.inputs for example in examples for node in example.prompt.nodes.values()):
-        print(f"Clips are cut down to {_SHORT_CLIP['frames']} frames of {_SHORT_CLIP['width']} x {_SHORT_CLIP['height']}.")
+    print("Sizes, steps and lengths are cut down to what a processor does in a minute.")
     host.models = (cached_models(models),)
     print(f"Models ready after {time.perf_counter() - started:.1f} s.\n", flush=True)
     failed = 0
@@ -118,11 +120,10 @@ def _read(name: str, definitions: Definitions) -> _Example:
 def _shorten(prompt: Prompt) -> None:
     """Make long runs small and short, in the prompt and in the graph that the file will carry."""
     for node in prompt.nodes.values():
-        cut = _SHORT_CLIP if "frames" in node.inputs else _FEW_STEPS if "true_cfg" in node.inputs else {}
+        cut = next((cut for name, cut in _CUTS.items() if name in node.inputs), {})
         for name, value in cut.items():
-            node.inputs[name] = value
-            for place in node.places.get(name, ()):
-                place.write(value)
+            if name in node.inputs:
+                prompt.set(node, name, value)
 
 
 def _models(prompt: Prompt) -> Iterator[str]:
@@ -143,25 +144,20 @@ def _missing_pictures(prompt: Prompt, folder: Path) -> Iterator[Path]:
 
 
 def _print_made(name: str, done: Run, out: Path) -> None:
-    files = [file for node in done.nodes for file in _files(node.ui, out)]
-    for file in files:
-        print(f"{name:<24} {done.seconds:5.1f} s  {_measure(file)}  {file}", flush=True)
-    if not files:
-        print(f"{name:<24} {done.seconds:5.1f} s  no file", flush=True)
-
-
-def _files(ui: Mapping[str, list[Any]], out: Path) -> Iterator[Path]:
-    """The files a node reports that it wrote to the output folder."""
-    for entry in (entry for entries in ui.values() for entry in entries):
-        if isinstance(entry, Mapping) and entry.get("type") == "output" and "filename" in entry:
-            yield out / str(entry.get("subfolder", "")) / str(entry["filename"])
+    made = [f"{_measure(out / path)}  {out / path}" for node in done.nodes for kind, path in node.files if kind == "output"]
+    made += [f"{len(text)} characters: {text[:60]!r}" for node in done.nodes for text in node.texts]
+    for line in dict.fromkeys(made) or ["no file"]:
+        print(f"{name:<24} {done.seconds:5.1f} s  {line}", flush=True)
 
 
 def _measure(file: Path) -> str:
-    size = f"{file.stat().st_size / 1000:7.0f} kB"
-    if file.suffix != ".png":
-        return size
-    from PIL import Image
+    size = f"{file.stat().st_size / 1000:5.0f} kB"
+    if file.suffix == ".png":
+        from PIL import Image
 
-    with Image.open(file) as picture:
-        return f"{picture.width} x {picture.height}, {size}"
+        with Image.open(file) as picture:
+            return f"{picture.width} x {picture.height},            {size}"
+    from ..video.info import read_info
+
+    clip = read_info(file)
+    return f"{clip.width} x {clip.height}, {clip.frame_count} frames, {size}"

@@ -134,12 +134,7 @@ def _print_node(node: NodeRun) -> None:
 
 def _files(node: NodeRun) -> list[str]:
     """The files a node reports, relative to the output folder."""
-    files = []
-    for entry in (entry for entries in node.ui.values() for entry in entries):
-        if isinstance(entry, Mapping) and "filename" in entry:
-            folder = "temp" if entry.get("type") == "temp" else ""
-            files.append((Path(folder) / str(entry.get("subfolder", "")) / str(entry["filename"])).as_posix())
-    return files
+    return [f"temp/{path}" if kind == "temp" else path for kind, path in node.files]
 
 
 def _report(done: Run) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from ..errors import Interrupted, UserError
@@ -38,6 +39,20 @@ class NodeRun:
     cached: bool
     ui: Mapping[str, list[Any]]
     """What the node reports for display: `images` with filename, subfolder and type for nodes that save."""
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """The files that the node reports, each once: its kind (`output`, `temp`) and its path below the folder of that kind."""
+        entries = (entry for entries in self.ui.values() for entry in entries if isinstance(entry, Mapping) and "filename" in entry)
+        found = (
+            (str(entry.get("type")), str(PurePosixPath(str(entry.get("subfolder", ""))) / str(entry["filename"]))) for entry in entries
+        )
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that the node reports."""
+        return tuple(text for text in self.ui.get("text", ()) if isinstance(text, str))
 
 
 @dataclass(frozen=True)
