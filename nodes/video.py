@@ -191,7 +191,7 @@ class VideoCombine:
             keyframe_interval=keyframe_interval,
             encoder=encoder,
         )
-        heard = audio if audio is not None else parts.audio
+        heard: Any = audio if audio is not None else parts.audio
         folder = host.output_folder if save_output else host.temp_folder
         saved = save_video(
             parts.source,
