@@ -8,7 +8,9 @@ from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
 if inside_comfyui():
     from .host.registration import without_clashes
+    from .host.routes import add_routes
 
+    add_routes()
     NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS = without_clashes(NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS)
 
 WEB_DIRECTORY = "./web"

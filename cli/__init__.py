@@ -16,6 +16,8 @@ COMMANDS = {
     "run": "run a workflow file without ComfyUI",
     "models": "list the models of the registry: sizes, memory, licence, warnings",
     "video": "say what a video file holds",
+    "check": "say before anything is downloaded whether a workflow fits, and what would",
+    "estimate": "memory that components need, with the terms each figure is made of",
     "demo": "build small models and run the example workflows with them",
     "tiny": "build one small model of an architecture with random weights",
     "doctor": "print versions and what is broken or missing, with the remedy",

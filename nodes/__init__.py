@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .flux import FluxDecode, FluxDenoise, FluxEncode, FluxLoader, FluxPromptEncode
+from .guard import VRAMGuard
 from .qwen_image import QwenImageEncode, QwenImageLoader, QwenImagePromptEncode
 from .qwen_image_denoise import QwenImageDecode, QwenImageDenoise
 from .qwen_vl import QwenVLChat, QwenVLLoader
@@ -17,6 +18,7 @@ _NODES = (
     (WanLoader, WanVAELoader, WanPromptEncode, WanImageEncode, WanEncode, WanDenoise, WanDecode),
     (VideoCombine,),
     (TextEncoderPicker,),
+    (VRAMGuard,),
     (QwenVLLoader, QwenVLChat),
     (QwenImageLoader, QwenImagePromptEncode, QwenImageEncode, QwenImageDenoise, QwenImageDecode),
 )
@@ -38,6 +40,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "WanDenoise": "Wan Denoise",
     "WanDecode": "Wan Decode",
     "TextEncoderPicker": "Text Encoder Picker",
+    "VRAMGuard": "VRAM Guard",
     "QwenVLLoader": "Qwen-VL Loader",
     "QwenVLChat": "Qwen-VL Chat",
     "QwenImageLoader": "Qwen-Image Loader",

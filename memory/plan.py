@@ -1,0 +1,313 @@
+"""Choosing precision, placement and tiling for every part of a graph so that it fits the machine: the best first.
+
+Every combination of a few groups is looked at (denoisers, text encoders, VAEs each share a choice), with all figures of one part computed
+beforehand, so that a search takes milliseconds. Plans are ordered by time, made worse by the quality they lose. Times are modelled from
+public figures and assumed speeds (below), for ordering alone: no card was measured. Whether a plan fits does not depend on them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..loaders.registry import load_registry
+from .estimate import component_config, estimate
+from .estimate_features import image_tokens
+from .estimate_values import Libraries, Stage, StageEstimate
+from .plan_values import Backends, Choice, Machine, Part, Plan, StageNeed, Wishes, compatible
+from .weights import WeightPrecision, weight_bytes
+
+QUALITY_LOST: Mapping[str, float] = {"bf16": 0.0, "fp16": 0.0, "fp32": 0.0, "fp8": 0.015, "int8": 0.01, "nf4": 0.05}
+"""How much worse pictures get, on a scale on which 1 doubles the patience a plan has to be worth. A judgement, not a measurement."""
+SLOWDOWN: Mapping[str, float] = {"bf16": 1.0, "fp16": 1.0, "fp32": 2.0, "fp8": 1.08, "int8": 2.2, "nf4": 1.05}
+"""Step time against bf16; fp8, int8, nf4 from the HF dataset derekl35/diffusers-quantization-benchmarks (H100)."""
+_TILES_SLOWDOWN = 1.3
+_TILES_LOST = 0.002
+_VAE_HALF_LOST = 0.005
+_TEXT_SHARE = 0.3
+"""How much of a quantised text encoder's loss is seen, against the denoiser's."""
+_STREAM_BANDWIDTH = 12.7e9
+"""Bytes a second from main memory to the card: diffusers' published group offload of FLUX (23.8 GB in 1.88 s)."""
+_COPY_BANDWIDTH = 6e9
+"""The same for whole models from pageable memory: assumed half of it."""
+_DEVICE_SPEED = 60e12
+_CPU_SPEED = 0.3e12
+"""Operations a second in bf16, assumed."""
+_QUANTISED: tuple[WeightPrecision, ...] = ("fp8", "int8", "nf4")
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """One part under one choice."""
+
+    choice: Choice
+    between: int
+    """Bytes on the device while others compute."""
+    stages: tuple[tuple[Stage, int, int, int], ...]
+    """(stage, weights on the device, least activations, reserve)."""
+    host_kept: int
+    """Bytes in main memory throughout: streamed from there, or computed there."""
+    host_moved: int
+    """Bytes in main memory on the way to the card, where the file's weights have to be converted; otherwise they are mapped from it."""
+    seconds: float
+    lost: float
+    missing: tuple[str, ...]
+
+
+def as_it_is(parts: Sequence[Part], backends: Backends, libraries: Libraries | None = None) -> Plan:
+    """The graph unchanged: every part on the card while its stage runs, or on the CPU where the graph says so."""
+    libraries = libraries or Libraries.installed()
+    chosen = [_figures(part, _own_choice(part), backends, libraries) for part in parts]
+    return _plan(parts, chosen)
+
+
+def plans(
+    parts: Sequence[Part],
+    machine: Machine,
+    *,
+    backends: Backends | None = None,
+    wishes: Wishes | None = None,
+    libraries: Libraries | None = None,
+    only_executable: bool = False,
+) -> list[Plan]:
+    """Plans that fit the machine, those that can be executed first, each kind with the best first; at most a few of each."""
+    backends = backends or Backends.of_the_loaders()
+    wishes = wishes or Wishes()
+    libraries = libraries or Libraries.installed()
+    groups = _groups(parts, wishes)
+    options = [_worthwhile(_options(parts, group, backends, wishes, libraries), only_executable=only_executable) for group in groups]
+    found = []
+    for combination in itertools.product(*options):
+        between = kept = 0
+        excess = moved = 0
+        seconds = lost = 0.0
+        for option in combination:
+            between += option.between
+            kept += option.kept
+            excess = max(excess, option.excess)
+            moved = max(moved, option.moved)
+            seconds += option.seconds
+            lost += option.lost
+        if between + excess > machine.usable or kept + moved > machine.usable_host:
+            continue
+        missing = len(frozenset().union(*(option.missing for option in combination)))
+        found.append((missing > 0, seconds * (1 + 3 * lost) * (1 + _MISSING_COST * missing), combination))
+    found.sort(key=lambda entry: entry[:2])
+    shown = [entry for entry in found if not entry[0]][:_SHOWN] + [entry for entry in found if entry[0]][:_SHOWN]
+    results = []
+    for _, _, combination in shown:
+        by_name = {
+            name: figures
+            for group, option in zip(groups, combination, strict=True)
+            for name, figures in zip(group, option.members, strict=True)
+        }
+        results.append(_plan(parts, [by_name[part.name] for part in parts]))
+    return results
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One choice for a group: the sums and maxima that a plan adds up."""
+
+    members: tuple[_Figures, ...]
+    between: int
+    excess: int
+    """The most that a stage of the group takes beyond what the group has on the device between stages."""
+    kept: int
+    moved: int
+    seconds: float
+    lost: float
+    missing: frozenset[str]
+
+    @classmethod
+    def of(cls, members: tuple[_Figures, ...]) -> _Option:
+        return cls(
+            members,
+            between=sum(figures.between for figures in members),
+            excess=max((sum(stage[1:]) - figures.between for figures in members for stage in figures.stages), default=0),
+            kept=sum(figures.host_kept for figures in members),
+            moved=max(figures.host_moved for figures in members),
+            seconds=sum(figures.seconds for figures in members),
+            lost=sum(figures.lost for figures in members),
+            missing=frozenset(name for figures in members for name in figures.missing),
+        )
+
+    def no_worse_than(self, other: _Option) -> bool:
+        """Whether whatever fits with `other` fits with this, at no more cost."""
+        return (
+            self.between <= other.between
+            and self.excess + self.between <= other.excess + other.between
+            and self.excess <= other.excess
+            and self.kept <= other.kept
+            and self.moved <= other.moved
+            and self.seconds <= other.seconds
+            and self.lost <= other.lost
+            and self.missing <= other.missing
+        )
+
+
+def _worthwhile(options: Sequence[tuple[_Figures, ...]], *, only_executable: bool) -> list[_Option]:
+    """The options that some machine could want: none is worse in every respect than one that is kept."""
+    kept: list[_Option] = []
+    for members in options:
+        option = _Option.of(members)
+        if only_executable and option.missing:
+            continue
+        if any(other.no_worse_than(option) for other in kept):
+            continue
+        kept = [other for other in kept if not option.no_worse_than(other)]
+        kept.append(option)
+    return kept
+
+
+_SHOWN = 8
+_MISSING_COST = 0.03
+"""Of plans that take what is not there, those that take less of it come first when they are about as good."""
+
+
+def best(found: Sequence[Plan]) -> Plan | None:
+    """The best plan that can be executed, else the best one."""
+    return found[0] if found else None
+
+
+def _own_choice(part: Part) -> Choice:
+    return Choice(part.precision, "cpu" if part.on_cpu else "offload_model", 0 if part.tiled else None)
+
+
+def _groups(parts: Sequence[Part], wishes: Wishes) -> list[list[str]]:
+    """Names of the parts that share a choice."""
+    groups: dict[str, list[str]] = {}
+    for part in parts:
+        groups.setdefault(f"{part.kind} {part.name if part.name in wishes.pinned else ''}", []).append(part.name)
+    return list(groups.values())
+
+
+def _options(
+    parts: Sequence[Part], names: Sequence[str], backends: Backends, wishes: Wishes, libraries: Libraries
+) -> list[tuple[_Figures, ...]]:
+    members = [part for part in parts if part.name in names]
+    pinned = wishes.pinned.get(names[0])
+    choices = [pinned] if pinned is not None else list(_choices(members, backends, wishes))
+    return [tuple(_figures(part, _own(part, choice), backends, libraries) for part in members) for choice in choices]
+
+
+def _own(part: Part, choice: Choice) -> Choice:
+    """The group's choice for one of its members: what is small keeps its precision and moves as a whole."""
+    if weight_bytes(part.component, "bf16") > _SMALL:
+        return choice
+    placement = "offload_model" if choice.placement == "offload_group" else choice.placement
+    return Choice(part.precision, placement, choice.tile)
+
+
+_SMALL = 2 * 10**9
+
+
+def _choices(members: Sequence[Part], backends: Backends, wishes: Wishes) -> Iterator[Choice]:
+    kind, precision = members[0].kind, members[0].precision
+    if kind == "vae":
+        held: list[WeightPrecision] = [precision, "bf16"] if precision == "fp32" else [precision]
+        tiles: list[int | None] = [0] if members[0].tiled else [None, 0 if members[0].can_tile else 512]
+        yield from (Choice(p, place, tile) for p in held for tile in tiles for place in ("resident", "offload_model"))  # type: ignore[arg-type]
+        return
+    held = [precision]
+    if precision == "fp32" and kind != "image_encoder":
+        held.append("bf16")
+    if not wishes.forbid_quantisation and kind != "image_encoder" and precision not in _QUANTISED:
+        held += [name for name in _QUANTISED if name not in held]
+    places = ["resident", "offload_model", "offload_group"]
+    if kind in ("text_encoder", "image_encoder"):
+        places.append("cpu")
+    if members[0].on_cpu:
+        places = ["cpu"]
+    yield from (Choice(p, place) for p in held for place in places if compatible(p, place))  # type: ignore[arg-type]
+
+
+def _figures(part: Part, choice: Choice, backends: Backends, libraries: Libraries) -> _Figures:
+    return _known_figures(part, choice, backends, libraries, id(load_registry()))
+
+
+@lru_cache(maxsize=8192)
+def _known_figures(part: Part, choice: Choice, backends: Backends, libraries: Libraries, _registry: int) -> _Figures:
+    """Kept for each state of the registry: a preflight asks for the same figures for several machines and sizes."""
+    size = part.size if part.size is not None and choice.precision == part.precision else None
+    estimates: list[StageEstimate] = []
+    for stage, workload in part.stages:
+        estimates.append(
+            estimate(
+                part.component,
+                stage,
+                workload,
+                precision=choice.precision,
+                placement=choice.placement,
+                tile=choice.tile,
+                libraries=libraries,
+            )
+        )
+    whole = size or weight_bytes(part.component, choice.precision, libraries.weight_rules)
+    scale = 1.0 if size is None else size / weight_bytes(part.component, choice.precision, libraries.weight_rules)
+    between = 0
+    if choice.placement == "resident":
+        between = int((estimates[0].weights + estimates[0].gaps) * scale) if estimates else whole
+    stages = tuple((e.stage, int((e.weights + e.gaps) * scale), e.minimum_activations, e.total("reserve")) for e in estimates)
+    seconds, lost = _price(part, choice, whole)
+    kept = moved = 0
+    if choice.placement in ("cpu", "offload_group") or (choice.placement == "offload_model" and choice.precision in _QUANTISED):
+        kept = whole
+    elif load_registry().component(part.component).stored_dtype != choice.precision and size is None:
+        moved = whole
+    return _Figures(choice, between, stages, kept, moved, seconds, lost, tuple(backends.missing(choice, part)))
+
+
+def forget_figures() -> None:
+    """Drop the figures kept from earlier searches."""
+    _known_figures.cache_clear()
+
+
+def _host(chosen: Sequence[_Figures]) -> int:
+    """The most main memory at once: what is kept there, and the largest part that is converted (the store drops the others if it must)."""
+    return sum(figures.host_kept for figures in chosen) + max((figures.host_moved for figures in chosen), default=0)
+
+
+def _price(part: Part, choice: Choice, whole: int) -> tuple[float, float]:
+    """Modelled seconds in one run, and the quality lost."""
+    entry = load_registry().component(part.component)
+    workload = part.workload
+    lost = QUALITY_LOST[choice.precision] - QUALITY_LOST[part.precision]
+    if part.kind == "vae":
+        compute = 1.0 * len(part.stages) * (_TILES_SLOWDOWN if choice.tile is not None else 1.0)
+        lost = (_TILES_LOST if choice.tile is not None else 0.0) + (_VAE_HALF_LOST if choice.precision != part.precision else 0.0)
+    else:
+        tokens = workload.text_tokens
+        if part.kind == "denoiser":
+            tokens += image_tokens(entry.class_name, component_config(part.component), workload)
+        speed = _CPU_SPEED if choice.placement == "cpu" else _DEVICE_SPEED
+        compute = 2 * entry.parameters * tokens * workload.rows / speed * SLOWDOWN[choice.precision]
+        if part.kind != "denoiser":
+            lost *= _TEXT_SHARE
+    seconds = compute * part.runs
+    if choice.placement == "offload_group":
+        transfer = whole / _STREAM_BANDWIDTH
+        seconds = (max(compute, transfer) + 0.15 * min(compute, transfer)) * part.runs
+    elif choice.placement == "offload_model":
+        seconds += whole / _COPY_BANDWIDTH
+    return seconds, max(lost, 0.0)
+
+
+def _plan(parts: Sequence[Part], chosen: Sequence[_Figures]) -> Plan:
+    between = sum(figures.between for figures in chosen)
+    needs = [
+        StageNeed(stage, part.name, between - figures.between + weights + least + reserve, between - figures.between + weights, least)
+        for part, figures in zip(parts, chosen, strict=True)
+        for stage, weights, least, reserve in figures.stages
+        if figures.choice.placement != "cpu"
+    ]
+    return Plan(
+        choices={part.name: figures.choice for part, figures in zip(parts, chosen, strict=True)},
+        needs=tuple(needs),
+        host=_host(chosen),
+        seconds=sum(figures.seconds for figures in chosen),
+        quality_lost=sum(figures.lost for figures in chosen),
+        missing=tuple(dict.fromkeys(name for figures in chosen for name in figures.missing)),
+    )

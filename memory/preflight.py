@@ -1,0 +1,293 @@
+"""What a workflow needs, before anything is downloaded: its models, a verdict for a machine, and the plan that makes it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+from ..loaders.registry import load_registry
+from ..loaders.schema import Model
+from ..workflows.prompt import Prompt
+from .estimate_features import LANGUAGE_MODELS
+from .estimate_values import Libraries, Stage, Workload
+from .plan import as_it_is, best, plans
+from .plan_values import Backends, Kind, Machine, Part, Plan, Wishes
+from .preflight_graph import GraphFacts, Loaded, larger, read_graph
+from .weights import WEIGHT_PRECISIONS, WeightPrecision, weight_bytes
+
+Verdict = Literal["fits", "tight", "fits_with_plan", "does_not_fit", "unknown"]
+"""Tight: fits the card, with less to spare than is safe. Unknown: no model of the graph is known."""
+
+Understood = Literal["whole", "part", "none"]
+
+EDIT_TOKENS = 1058
+"""Tokens of a Qwen-Image-Edit prompt with one picture: its template, the words, and the picture's own."""
+_TILED_VAES = frozenset({"AutoencoderKLWan"})
+"""VAEs that the pack decodes in tiles when its loader says so."""
+_SD = frozenset({"sd15", "sdxl"})
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answer for one machine."""
+
+    verdict: Verdict
+    machine: Machine
+    as_it_is: Plan | None
+    plan: Plan | None
+    alternatives: tuple[Plan, ...]
+    nearest: str = ""
+    """What would fit where nothing does."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A graph that was read: what it loads and makes."""
+
+    facts: GraphFacts
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...]
+    libraries: Libraries
+
+    @property
+    def understood(self) -> Understood:
+        if not self.parts:
+            return "none"
+        complete = not self.facts.unknown and all(run.workload is not None for run in self.facts.runs)
+        return "whole" if complete and self._denoisers_have_runs else "part"
+
+    @property
+    def _denoisers_have_runs(self) -> bool:
+        return bool(self.facts.runs) or not any(part.kind == "denoiser" for part in self.parts)
+
+    @property
+    def backends(self) -> Backends:
+        return Backends.of_comfyui() if self.facts.native else Backends.of_the_loaders()
+
+    @property
+    def models(self) -> list[Model]:
+        return list({model.id: model for model in self.facts.models}.values())
+
+    def download_bytes(self) -> int:
+        """Bytes of everything it loads, each once, whether or not it is there already."""
+        sizes = {loaded.component: loaded.size or _stored(loaded.component) for loaded in self.facts.loaded}
+        return sum(sizes.values())
+
+    def judge(self, machine: Machine, wishes: Wishes | None = None) -> Report:
+        """Whether it fits, and the plan that makes it."""
+        if not self.parts:
+            return Report("unknown", machine, None, None, ())
+        backends = self.backends
+        wishes = wishes or Wishes()
+        if self.facts.native:
+            wishes = replace(wishes, forbid_quantisation=True)  # a file is as it is; another precision is another file
+        own = as_it_is(self.parts, backends, self.libraries)
+        enough_host = own.host <= machine.usable_host
+        if own.peak <= machine.usable and enough_host:
+            return Report("fits", machine, own, own, ())
+        found = plans(self.parts, machine, backends=backends, wishes=wishes, libraries=self.libraries)
+        chosen = best(found)
+        if own.peak <= machine.device and enough_host and (chosen is None or chosen.missing):
+            return Report("tight", machine, own, own, tuple(found[:3]))
+        if chosen is not None and not chosen.missing:
+            return Report("fits_with_plan", machine, own, chosen, tuple(found[1:4]))
+        return Report("does_not_fit", machine, own, chosen, tuple(found[:3]), self._nearest(machine, wishes))
+
+    def _nearest(self, machine: Machine, wishes: Wishes) -> str:
+        """The first of: fewer frames, a smaller picture, another model of the family."""
+        denoisers = [part for part in self.parts if part.kind == "denoiser"]
+        if not denoisers:
+            return ""
+        work = denoisers[0].workload
+        for change, words in _smaller(work):
+            if self._fits(machine, wishes, tuple(_resized(part, change) for part in self.parts)):
+                return words
+        siblings = _siblings(self.models)
+        for sibling in siblings:
+            smaller = model_preflight(sibling, self.libraries)
+            if smaller.judge_quickly(machine):
+                return f"{sibling.name} fits, at {sibling.defaults.width}x{sibling.defaults.height}"
+        return ""
+
+    def _fits(self, machine: Machine, wishes: Wishes, parts: Sequence[Part]) -> bool:
+        own = as_it_is(parts, self.backends, self.libraries)
+        if own.peak <= machine.usable and own.host <= machine.usable_host:
+            return True
+        return bool(plans(parts, machine, backends=self.backends, wishes=wishes, libraries=self.libraries, only_executable=True))
+
+    def judge_quickly(self, machine: Machine) -> bool:
+        """Whether it fits at all with what can be executed."""
+        return self._fits(machine, Wishes(), self.parts)
+
+
+def preflight(prompt: Prompt, libraries: Libraries | None = None) -> Preflight:
+    """Read a graph. Raises nothing for what it does not know: that stands in the facts."""
+    facts = read_graph(prompt)
+    return _preflight(facts, libraries or Libraries.installed())
+
+
+def model_preflight(model: Model, libraries: Libraries | None = None) -> Preflight:
+    """The preflight of a model with its own defaults, without a graph."""
+    facts = GraphFacts(models=[model])
+    for role, entry in model.entries.items():
+        if entry.parameters:
+            facts.loaded.append(Loaded("model", role, entry.id, model.id, entry.compute_dtype))
+    return _preflight(facts, libraries or Libraries.installed())
+
+
+def _preflight(facts: GraphFacts, libraries: Libraries) -> Preflight:
+    notes = list(facts.notes)
+    parts: dict[str, Part] = {}
+    usual = _usual(facts)
+    picked = {load_registry().component(loaded.component).socket for loaded in facts.loaded if loaded.picked}
+    for loaded in facts.loaded:
+        replaced = loaded.role.startswith("text_encoder") and load_registry().component(loaded.component).socket in picked
+        if replaced and not loaded.picked:
+            continue
+        work, steps = _work(facts, loaded, usual)
+        if work is None:
+            work = usual
+            notes.append(
+                f"The size is the model's own, or that of a linked picture: taken as {work.width}x{work.height}, {work.frames} frames."
+            )
+        part = _part(facts, loaded, work, steps, parts)
+        if part is not None:
+            parts[part.name] = part
+    if any(run.workload is None for run in facts.runs) and not any(note.startswith("The size is") for note in notes):
+        notes.append("The size of one sampler depends on a linked picture or node.")
+    return Preflight(facts, tuple(parts.values()), tuple(dict.fromkeys(notes)), libraries)
+
+
+def _usual(facts: GraphFacts) -> Workload:
+    """What is made when the graph does not tell: the first model's own size."""
+    model = next((model for model in facts.models if model.defaults.width), None)
+    if model is None:
+        return Workload()
+    defaults = model.defaults
+    return Workload(defaults.width or 1024, defaults.height or 1024, defaults.frames or 1, text_tokens=defaults.max_sequence_length or 512)
+
+
+def _work(facts: GraphFacts, loaded: Loaded, usual: Workload) -> tuple[Workload | None, int | None]:
+    """The largest workload of the samplers that use a loader (of all samplers, for what no sampler's model comes from)."""
+    own = [run for run in facts.runs if loaded.node in run.loaders] if loaded.role.startswith(("transformer", "unet")) else facts.runs
+    sized = [run for run in own if run.workload is not None]
+    if not sized:
+        return (None if facts.runs else usual), None
+    work = sized[0].workload
+    assert work is not None
+    for run in sized[1:]:
+        assert run.workload is not None
+        work = larger(work, run.workload)
+    return work, max((run.steps or 0 for run in sized), default=0) or None
+
+
+def _part(facts: GraphFacts, loaded: Loaded, work: Workload, steps: int | None, parts: dict[str, Part]) -> Part | None:
+    entry = load_registry().component(loaded.component)
+    model = load_registry().models.get(loaded.model) if loaded.model else None
+    kind = _kind(entry.class_name, loaded.role)
+    if kind is None or (kind == "image_encoder" and not facts.encodes_pictures and facts.runs):
+        return None
+    precision = cast(WeightPrecision, loaded.precision if loaded.precision in WEIGHT_PRECISIONS else entry.compute_dtype)
+    text = (model or (facts.models[0] if facts.models else None)) and (model or facts.models[0]).defaults.max_sequence_length
+    tokens = 77 if entry.class_name.startswith("CLIPText") else text or 512
+    architecture = model.architecture if model else None
+    references = facts.pictures if architecture == "qwen_image" and kind == "denoiser" else 0
+    stages: list[tuple[Stage, Workload]]
+    if kind == "vae":
+        stages = [("decode", replace(work, text_tokens=tokens))]
+        if facts.encodes_pictures:
+            stages.append(("encode", replace(work, text_tokens=tokens)))
+    elif kind == "denoiser":
+        doubled = architecture in _SD and next((run.guidance for run in facts.runs if run.guidance is not None), 7.0) > 1
+        stages = [("denoise", replace(work, text_tokens=tokens, reference_images=references, doubled=doubled))]
+    elif kind == "language_model":
+        pictures = facts.pictures
+        stages = [("encode", Workload(1000, 1000, text_tokens=512, reference_images=pictures, new_tokens=512))]
+    else:
+        pictured = EDIT_TOKENS if facts.pictures and entry.class_name in LANGUAGE_MODELS else 0
+        stages = [("encode", Workload(batch=work.batch, text_tokens=max(tokens, pictured)))]
+    name = loaded.role if loaded.role not in parts else f"{loaded.role} of node {loaded.node}"
+    if loaded.role == "vae" and "vae" in parts and parts["vae"].component == entry.id:
+        name = "vae"  # a VAE of its own takes the place of the loader's
+    default_steps = model.defaults.steps if model else None
+    guided = any((run.guidance or 0) > 1 for run in facts.runs)
+    return Part(
+        name=name,
+        component=entry.id,
+        kind=kind,
+        stages=tuple(stages),
+        precision=precision,
+        on_cpu=loaded.on_cpu,
+        tiled=loaded.tiled,
+        runs=(steps or default_steps or 20) * (2 if guided else 1) if kind == "denoiser" else 1,
+        can_tile=entry.class_name in _TILED_VAES and not facts.native,
+        size=loaded.size,
+    )
+
+
+def _kind(class_name: str, role: str) -> Kind | None:
+    if role.startswith(("transformer", "unet")):
+        return "denoiser"
+    if role == "vae":
+        return "vae"
+    if role.startswith("text_encoder"):
+        return "text_encoder"
+    if role.startswith("image_encoder"):
+        return "image_encoder"
+    return "language_model" if class_name in LANGUAGE_MODELS or role == "model" else None
+
+
+def _stored(component: str) -> int:
+    return load_registry().component(component).download_bytes
+
+
+def _smaller(work: Workload) -> list[tuple[Workload, str]]:
+    """Less to make, from little less to much less, in words."""
+    result = []
+    for frames in (49, 33, 17):
+        if frames < work.frames:
+            result.append((replace(work, frames=frames), f"{frames} frames instead of {work.frames}"))
+    for share in (0.75, 0.5):
+        width, height = (int(side * share) // 32 * 32 for side in (work.width, work.height))
+        frames = min(work.frames, 33)
+        extra = f" and {frames} frames" if frames < work.frames else ""
+        result.append(
+            (replace(work, width=width, height=height, frames=frames), f"{width}x{height}{extra} instead of {work.width}x{work.height}")
+        )
+    return result
+
+
+def _resized(part: Part, work: Workload) -> Part:
+    if part.kind not in ("denoiser", "vae"):
+        return part
+    stages = tuple((stage, replace(own, width=work.width, height=work.height, frames=work.frames)) for stage, own in part.stages)
+    return replace(part, stages=stages)
+
+
+def _siblings(models: Sequence[Model]) -> list[Model]:
+    """Smaller open models of the same architecture that do the same task, the largest first."""
+    if not models or not models[0].tasks:
+        return []
+    model = models[0]
+    others = load_registry().models_of(model.architecture, task=model.tasks[0])
+    size = _weights_of(model)
+    smaller = [other for other in others if other.id != model.id and _weights_of(other) < 0.8 * size and other.defaults.width]
+    return sorted(smaller, key=_weights_of, reverse=True)
+
+
+def _weights_of(model: Model) -> int:
+    return sum(weight_bytes(entry.id, "bf16") for entry in model.entries.values() if entry.parameters)
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """A report as JSON, sizes in bytes."""
+    return {
+        "verdict": report.verdict,
+        "device_bytes": report.machine.device,
+        "host_bytes": report.machine.host,
+        "as_it_is": report.as_it_is.to_json() if report.as_it_is else None,
+        "plan": report.plan.to_json() if report.plan else None,
+        "alternatives": [plan.to_json() for plan in report.alternatives],
+        "nearest": report.nearest,
+    }

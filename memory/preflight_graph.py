@@ -1,0 +1,273 @@
+"""Reading a graph for its models and sizes: loaders to components, samplers to what they make. Nothing is executed or loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import UserError
+from ..loaders.registry import load_registry
+from ..loaders.schema import Model
+from ..workflows.prompt import Link, Node, Prompt
+from .estimate_values import Workload
+from .preflight_files import KnownFile, identify
+from .preflight_native import FILE_INPUTS, FRAME_INPUTS, SAMPLERS, VALUE_INPUTS
+
+OUR_LOADERS = frozenset({"FluxLoader", "WanLoader", "QwenImageLoader", "QwenVLLoader"})
+OUR_SAMPLERS: Mapping[str, tuple[str, str]] = {
+    "FluxDenoise": ("transformer", "latent"),
+    "WanDenoise": ("transformer", "latent"),
+    "QwenImageDenoise": ("transformer", "latent"),
+}
+_SUFFIX = " (Advanced Models)"
+_LARGEST = 16384
+_MOST_MEGAPIXELS = 100
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One component that a loader of the graph names."""
+
+    node: str
+    role: str
+    component: str
+    model: str | None
+    precision: str | None
+    """What the node asks for; None for what the file holds."""
+    output: int | None = None
+    """The output of the loader that hands it on; None where one output holds several."""
+    size: int | None = None
+    """Bytes of the weights as the file's name states them."""
+    tiled: bool = False
+    on_cpu: bool = False
+    picked: bool = False
+    """Whether it takes the place of the loaders' own component of its socket."""
+
+
+@dataclass
+class GraphFacts:
+    """What a graph says of its models."""
+
+    loaded: list[Loaded] = field(default_factory=list)
+    files: list[KnownFile] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    """Model files whose names are not known."""
+    models: list[Model] = field(default_factory=list)
+    native: bool = False
+    """Whether ComfyUI's own loaders take part."""
+    runs: list[Run] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    encodes_pictures: bool = False
+    pictures: int = 0
+    """Pictures that a prompt encoder or a language model sees."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One sampler: the loaders that its model comes from, and what it makes."""
+
+    node: str
+    loaders: frozenset[str]
+    workload: Workload | None
+    """None when the graph alone does not tell the size."""
+    steps: int | None
+    guidance: float | None
+
+
+def node_class(node: Node) -> str:
+    """The class, whether or not it had to be registered under another id."""
+    return node.class_type.removesuffix(_SUFFIX)
+
+
+def read_graph(prompt: Prompt) -> GraphFacts:
+    """The models and sizes of a graph."""
+    facts = GraphFacts()
+    for node in prompt.nodes.values():
+        kind = node_class(node)
+        if kind in OUR_LOADERS:
+            _our_loader(node, facts)
+        elif kind == "TextEncoderPicker":
+            _picker(node, facts)
+        elif kind == "WanVAELoader":
+            _our_vae(node, facts)
+        elif kind in FILE_INPUTS:
+            _native_loader(node, FILE_INPUTS[kind], facts)
+        if (
+            kind in ("VAEEncode", "VAEEncodeForInpaint", "FluxEncode", "WanEncode", "WanImageEncode", "QwenImageEncode")
+            or "start_image" in node.inputs
+        ):
+            facts.encodes_pictures = True
+        shown = sum(
+            isinstance(node.inputs.get(name), Link) for name in ("image", "image1", "image2", "image3", "image_1", "image_2", "image_3")
+        )
+        if shown and ("TextEncodeQwenImageEdit" in kind or kind in ("QwenImagePromptEncode", "QwenVLChat")):
+            facts.pictures = max(facts.pictures, shown)
+            facts.encodes_pictures |= kind != "QwenVLChat"
+        if kind == "QwenVLChat" and isinstance(node.inputs.get("images"), Link):
+            facts.pictures = max(facts.pictures, 1)
+    for node in prompt.nodes.values():
+        inputs = OUR_SAMPLERS.get(node_class(node)) or SAMPLERS.get(node_class(node))
+        if inputs is not None:
+            facts.runs.append(_run(prompt, node, *inputs))
+    return facts
+
+
+def _our_loader(node: Node, facts: GraphFacts) -> None:
+    name = node.inputs.get("model")
+    if not isinstance(name, str):
+        facts.notes.append(f"{node.heading}: which model it loads is decided by another node.")
+        return
+    try:
+        model = load_registry().model(name)
+    except UserError as error:
+        facts.unknown.append(name)
+        facts.notes.append(f"{node.heading}: {error}")
+        return
+    facts.models.append(model)
+    precision = node.inputs.get("precision")
+    chosen = None if precision in (None, "auto") or not isinstance(precision, str) else precision
+    for role, entry in model.entries.items():
+        if entry.parameters:
+            follows = chosen is not None and role.startswith(("transformer", "text_encoder", "model"))
+            facts.loaded.append(Loaded(node.id, role, entry.id, model.id, chosen if follows else entry.compute_dtype))
+
+
+def _our_vae(node: Node, facts: GraphFacts) -> None:
+    name = node.inputs.get("vae")
+    component = load_registry().components.get(str(name))
+    if component is None:
+        facts.unknown.append(str(name))
+        return
+    precision = node.inputs.get("precision")
+    chosen = component.compute_dtype if precision in (None, "auto") else str(precision)
+    facts.loaded.append(Loaded(node.id, "vae", component.id, None, chosen, tiled=bool(node.inputs.get("tiling"))))
+
+
+def _picker(node: Node, facts: GraphFacts) -> None:
+    from ..nodes.text_encoders import encoders_of  # nodes import this package
+
+    role, encoder = node.inputs.get("role"), node.inputs.get("encoder", "auto")
+    try:
+        name = encoders_of(str(role))[0] if encoder == "auto" else str(encoder)
+        component = load_registry().component(name)
+    except (KeyError, UserError):
+        facts.unknown.append(f"{role}: {encoder}")
+        return
+    precision = node.inputs.get("precision")
+    chosen = component.compute_dtype if precision in (None, "auto") else str(precision)
+    on_cpu = node.inputs.get("device") == "cpu"
+    facts.loaded.append(Loaded(node.id, "text_encoder", component.id, None, chosen, on_cpu=on_cpu, picked=True))
+
+
+def _native_loader(node: Node, inputs: tuple[tuple[str, str], ...], facts: GraphFacts) -> None:
+    facts.native = True
+    for name, folder in inputs:
+        file = node.inputs.get(name)
+        if not isinstance(file, str) or not file:
+            facts.notes.append(f"{node.heading}: the file of {name} is not told by the workflow.")
+            continue
+        known = identify(file, folder)
+        if known is None:
+            facts.unknown.append(file)
+            continue
+        facts.files.append(known)
+        if known.model is not None:
+            facts.models.append(load_registry().model(known.model))
+        for role, component in known.components:
+            facts.loaded.append(Loaded(node.id, role, component, known.model, None, size=known.size_of(component)))
+
+
+def _run(prompt: Prompt, node: Node, model_input: str, latent_input: str) -> Run:
+    loaders = frozenset(found.id for found in _upstream(prompt, node, model_input) if _is_loader(found))
+    latent = node.inputs.get(latent_input)
+    workload = _own_size(prompt, node)
+    if isinstance(latent, Link):
+        linked = _linked_size(prompt, node, latent_input)
+        workload = linked if linked is not None or node_class(node) in SAMPLERS else workload
+    steps = _number(prompt, node.inputs.get("steps"))
+    guidance = next((value for name in ("cfg", "true_cfg", "guidance") if isinstance(value := node.inputs.get(name), (int, float))), None)
+    return Run(node.id, loaders, workload, steps or None, guidance)
+
+
+def _is_loader(node: Node) -> bool:
+    return node_class(node) in OUR_LOADERS or node_class(node) in FILE_INPUTS
+
+
+def _is_sampler(node: Node) -> bool:
+    return node_class(node) in SAMPLERS or node_class(node) in OUR_SAMPLERS
+
+
+def _upstream(prompt: Prompt, start: Node, name: str, *, across: bool = False) -> Iterator[Node]:
+    """Nodes that an input depends on, nearest first; not beyond another sampler unless `across`."""
+    link = start.inputs.get(name)
+    waiting = [link.node] if isinstance(link, Link) else []
+    seen = {start.id}
+    while waiting:
+        node = prompt.nodes.get(waiting.pop(0))
+        if node is None or node.id in seen:
+            continue
+        seen.add(node.id)
+        yield node
+        if across or not _is_sampler(node):
+            waiting += [link.node for _, link in node.links()]
+
+
+def _linked_size(prompt: Prompt, node: Node, name: str) -> Workload | None:
+    """The size of the nearest node upstream that states one; frames and batch may stand on a nearer node, whose size is linked itself."""
+    frames = batch = 0
+    for found in _upstream(prompt, node, name, across=True):
+        size = _own_size(prompt, found) or _area(prompt, found)
+        if size is not None:
+            return replace(size, frames=frames or size.frames, batch=batch or size.batch)
+        if "width" in found.inputs:
+            frames = frames or next((value for key in FRAME_INPUTS if (value := _number(prompt, found.inputs.get(key)))), 0)
+            batch = batch or _number(prompt, found.inputs.get("batch_size")) or 0
+    return None
+
+
+def _area(prompt: Prompt, node: Node) -> Workload | None:
+    """The size of a node that scales to so many megapixels, as a square: memory depends on the area."""
+    megapixels = node.inputs.get("megapixels")
+    if isinstance(megapixels, Link):
+        megapixels = _number(prompt, megapixels)
+    if node_class(node) == "FluxKontextImageScale":
+        megapixels = 1
+    if isinstance(megapixels, bool) or not isinstance(megapixels, (int, float)) or not 0 < megapixels <= _MOST_MEGAPIXELS:
+        return None
+    side = round((megapixels * 1024 * 1024) ** 0.5 / 16) * 16
+    return Workload(max(side, 16), max(side, 16))
+
+
+def _own_size(prompt: Prompt, node: Node) -> Workload | None:
+    """The size that a node states by width and height."""
+    width, height = (_number(prompt, node.inputs.get(name)) for name in ("width", "height"))
+    if not width or not height or not (16 <= width <= _LARGEST and 16 <= height <= _LARGEST):
+        return None
+    frames = next((value for name in FRAME_INPUTS if (value := _number(prompt, node.inputs.get(name)))), 1)
+    batch = _number(prompt, node.inputs.get("batch_size")) or 1
+    return Workload(width, height, frames, batch)
+
+
+def _number(prompt: Prompt, value: Any, depth: int = 4) -> int | None:
+    """A whole number, given in place or by nodes that only hold one."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        return int(value) if value > 0 else None
+    if not isinstance(value, Link) or not depth:
+        return None
+    node = prompt.nodes.get(value.node)
+    if node is None:
+        return None
+    held = [name for name in VALUE_INPUTS if name in node.inputs]
+    return _number(prompt, node.inputs[held[0]], depth - 1) if held else None
+
+
+def larger(one: Workload, other: Workload) -> Workload:
+    """The one of two workloads that takes more."""
+
+    def volume(work: Workload) -> int:
+        return work.width * work.height * work.frames * work.batch
+
+    return replace(one if volume(one) >= volume(other) else other)

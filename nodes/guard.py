@@ -1,0 +1,209 @@
+"""VRAMGuard: stands between loaders and the nodes that use them, says what the graph will need, and makes it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
+
+from .. import host
+from ..errors import UserError
+from ..loaders.component import Component
+from ..memory.plan_values import GIB, Choice, Machine, Plan, Wishes
+from ..memory.preflight import Preflight, Report, preflight
+from ..memory.preflight_native import definitions
+from ..workflows.document import Document
+from .sockets import LOAD_PLAN
+
+MOST_COMPONENTS = 8
+WARN, FIX, BLOCK = "warn", "fix", "block"
+
+
+class _AnyType(str):
+    """A socket type that ComfyUI takes for equal to every other."""
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __eq__ = str.__eq__
+    __hash__ = str.__hash__
+
+
+ANY = _AnyType("*")
+
+
+class VRAMGuard:
+    """Hands components on, unchanged or under a plan that fits."""
+
+    CATEGORY = "Advanced Models"
+    DESCRIPTION = (
+        "Says before anything is loaded what this graph will need on the card, stage by stage, from the sizes, frames and batch of the "
+        "nodes behind it. With 'fix' it hands the components on under a plan that fits; with 'block' it stops what would not."
+    )
+    SEARCH_ALIASES = ["vram", "memory", "out of memory", "oom", "does it fit", "low vram", "offload"]
+    RETURN_TYPES = (*([ANY] * MOST_COMPONENTS), LOAD_PLAN, "STRING", "BOOLEAN")
+    RETURN_NAMES = (*(f"component_{number}" for number in range(1, MOST_COMPONENTS + 1)), "load_plan", "report", "fits")
+    OUTPUT_TOOLTIPS = (
+        *(f"What is connected to component_{number}, under the plan." for number in range(1, MOST_COMPONENTS + 1)),
+        "How each part is held and placed, with the need of each stage.",
+        "The same in words.",
+        "Whether the graph fits, with the plan where the mode is fix.",
+    )
+    FUNCTION = "guard"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "mode": (
+                    [WARN, FIX, BLOCK],
+                    {
+                        "default": FIX,
+                        "tooltip": "warn: only report. fix: hand on components under a plan that fits. block: stop what does not fit.",
+                    },
+                ),
+                "budget": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": 1024.0,
+                        "step": 0.5,
+                        "tooltip": "GB of the card that may be used. 0: what is free, or can be freed, when the graph runs.",
+                    },
+                ),
+                "quantise": (
+                    "BOOLEAN",
+                    {"default": True, "tooltip": "Whether a plan may hold weights in fewer bits than the loaders ask for."},
+                ),
+            },
+            "optional": {
+                f"component_{number}": (ANY, {"tooltip": "Any component from a loader; connect the output of the same number."})
+                for number in range(1, MOST_COMPONENTS + 1)
+            },
+            "hidden": {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"},
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, **_: Any) -> object:
+        """The sizes behind the guard are none of its inputs: it runs again when they have changed, and only then."""
+        prompt = host.current().running_prompt()
+        if prompt is None:
+            return float("nan")
+        flight = _read(prompt)
+        return repr((flight.parts, flight.notes, flight.facts.unknown))
+
+    def guard(
+        self,
+        mode: str = FIX,
+        budget: float = 0.0,
+        quantise: bool = True,
+        prompt: Mapping[str, Any] | None = None,
+        unique_id: str | None = None,
+        **components: Any,
+    ) -> dict[str, Any]:
+        given = [components.get(f"component_{number}") for number in range(1, MOST_COMPONENTS + 1)]
+        flight = _read(prompt or {})
+        machine = _machine(budget)
+        if machine is None:
+            return _answer(
+                given, None, "There is no card here: models compute in main memory, and nothing is judged. Set a budget to try one.", True
+            )
+        wishes = Wishes(forbid_quantisation=not quantise)
+        report = flight.judge(machine, wishes)
+        text = report_text(flight, report, fixed=mode == FIX)
+        if report.verdict in ("fits", "tight", "unknown"):
+            return _answer(given, report.plan, text, report.verdict != "unknown")
+        if report.verdict == "fits_with_plan" and mode == FIX and report.plan is not None:
+            return _answer([_under(value, flight, report.plan) for value in given], report.plan, text, True)
+        if mode == BLOCK:
+            blocker = host.current().blocker(text)
+            return {"ui": {"text": [text]}, "result": (*([blocker] * MOST_COMPONENTS), report.plan, text, False)}
+        return _answer(given, report.plan, text, False)
+
+
+def report_text(flight: Preflight, report: Report, *, fixed: bool) -> str:
+    """The report in words, one line a fact."""
+    lines = [_verdict(report, fixed)]
+    shown = report.plan if report.verdict != "does_not_fit" else report.as_it_is
+    if shown is not None:
+        for need in shown.needs:
+            lines.append(
+                f"{need.stage} ({need.part.replace('_', ' ')}): {need.device / GIB:.1f} GiB, of it weights {need.weights / GIB:.1f}, "
+                f"activations {need.activations / GIB:.1f}"
+            )
+        lines.append(f"main memory: {shown.host / GIB:.1f} GiB of weights")
+    if report.plan is not None and report.verdict == "fits_with_plan":
+        lines += [f"{part.replace('_', ' ')}: {choice.describe()}" for part, choice in report.plan.choices.items()]
+    if report.nearest:
+        lines.append(f"What would fit: {report.nearest}.")
+    lines += flight.notes
+    lines += [f"not known: {name}" for name in flight.facts.unknown]
+    return "\n".join(lines)
+
+
+def _verdict(report: Report, fixed: bool) -> str:
+    room = f"{report.machine.device / GIB:.1f} GiB"
+    if report.verdict == "unknown":
+        return "No model of this graph is in the registry: nothing can be said."
+    peak = f"{report.as_it_is.peak / GIB:.1f} GiB" if report.as_it_is else "?"
+    if report.verdict == "fits":
+        return f"Fits: {peak} at most, of {room}."
+    if report.verdict == "tight":
+        return f"Fits with little to spare: {peak} of {room}."
+    if report.verdict == "fits_with_plan" and report.plan is not None:
+        done = "changed to a plan that" if fixed else "but a plan"
+        return f"As it is it needs {peak} of {room}; {done} needs {report.plan.peak / GIB:.1f} GiB."
+    memory = ""
+    if report.as_it_is is not None and report.as_it_is.host > report.machine.usable_host:
+        memory = f", and {report.as_it_is.host / GIB:.1f} GiB of main memory, of which {report.machine.usable_host / GIB:.1f} can be used"
+    return f"Does not fit: it needs {peak} of {room}{memory}."
+
+
+def _read(prompt: Mapping[str, Any]) -> Preflight:
+    return preflight(Document("the graph", dict(prompt), is_page=False).prompt(definitions()))
+
+
+def _machine(budget: float) -> Machine | None:
+    """What the graph may use; None when there is no card and no budget."""
+    import psutil
+
+    main = psutil.virtual_memory().total
+    if budget > 0:
+        return Machine.of(budget, main / GIB)
+    free = host.current().device_memory()
+    return None if free is None else Machine(free, main)
+
+
+def _answer(values: list[Any], plan: Plan | None, text: str, fits: bool) -> dict[str, Any]:
+    return {"ui": {"text": [text]}, "result": (*values, plan, text, fits)}
+
+
+def _under(value: Any, flight: Preflight, plan: Plan) -> Any:
+    """A handle, or a value made of handles, with the plan's choices; anything else as it is."""
+    if isinstance(value, Component):
+        part = next((part for part in flight.parts if part.component == value.id), None)
+        return value if part is None else changed(value, plan.choices[part.name])
+    if is_dataclass(value) and not isinstance(value, type):
+        held = {entry.name: getattr(value, entry.name) for entry in fields(value) if entry.init}
+        parts = {name: _under(inner, flight, plan) for name, inner in held.items() if isinstance(inner, Component)}
+        return replace(value, **parts) if parts else value
+    return value
+
+
+def changed(component: Component, choice: Choice) -> Component:
+    """The handle under a choice that the loaders can carry out.
+
+    Raises:
+        UserError: they cannot; plans that are applied hold no such choice.
+    """
+    from ..loaders.precision import PRECISIONS
+
+    if choice.precision not in PRECISIONS:
+        raise UserError(f"The {component.label} cannot be held as {choice.precision} here. Choose another precision in its loader.")
+    return replace(
+        component,
+        precision=cast(Any, choice.precision),
+        device="cpu" if choice.placement == "cpu" else component.device,
+        tiling=component.tiling or choice.tile is not None,
+    )
