@@ -10,6 +10,7 @@ from .precision import Precision, resolve_precision
 from .registry import load_registry
 
 if TYPE_CHECKING:
+    from .lora import Lora
     from .schema import ComponentEntry, Model
 
 AUTO_SOURCE = "auto"
@@ -27,7 +28,7 @@ class Component:
 
     `model` and `role` name it within its model; `id` is the registry's component, which other models may share. `source` is
     `AUTO_SOURCE` or the name of a folder below ComfyUI's `models/diffusers`. A VAE with `tiling` works on overlapping tiles of the
-    picture one after the other: less memory, more time.
+    picture one after the other: less memory, more time. `loras` lie beside a transformer's weights, in the order given.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Component:
     source: str = AUTO_SOURCE
     device: Device = "auto"
     tiling: bool = False
+    loras: tuple[Lora, ...] = ()
 
     @property
     def entry(self) -> ComponentEntry:

@@ -83,7 +83,8 @@ def load_registry() -> Registry:
         UserError: one of the files cannot be used; the message names file, entry, field and what was expected.
     """
     overlay = current().user_folder / OVERLAY_NAME
-    return _load(REGISTRY_FILE, _stamp(REGISTRY_FILE), overlay, _stamp(overlay))
+    stamp = _stamp(overlay)
+    return _load(REGISTRY_FILE, _stamp(REGISTRY_FILE), overlay if stamp else None, stamp)
 
 
 def read_registry(path: Path, overlay: Path | None = None) -> Registry:
@@ -105,7 +106,7 @@ def read_registry(path: Path, overlay: Path | None = None) -> Registry:
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, _stamp: object, overlay: Path, _overlay_stamp: object) -> Registry:
+def _load(path: Path, _stamp: object, overlay: Path | None, _overlay_stamp: object) -> Registry:
     return read_registry(path, overlay)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import host
+from .lora import check_loras, loras_key
 from .sources import find, locate
 from .weight_files import find_weight_files, fingerprint
 from .weights import check_config, load_companion, load_module
@@ -41,8 +42,8 @@ class Entry:
 class Store:
     """Loads a component on first use and hands the same module to everyone after that.
 
-    Two handles are the same entry when they name the same files in the same state, the same class and the same precision,
-    whichever model they were chosen for.
+    Two handles are the same entry when they name the same files in the same state, the same class, the same precision and the same
+    LoRAs, whichever model they were chosen for.
     """
 
     def __init__(self) -> None:
@@ -66,6 +67,7 @@ class Store:
             # All of them before the first is read: a wrong one must not cost the time that the others take.
             for component in components:
                 check_config(component, locate(component))
+                check_loras(component)
             for component in components:
                 entries.append(self._acquire(component))
             moved = [entry.module for component, entry in zip(components, entries, strict=True) if component.device == "auto"]
@@ -172,6 +174,7 @@ def _key(component: Component, place: ComponentFolder) -> Key:
         component.entry.class_name,
         component.precision,
         component.device,
+        loras_key(component),
     )
 
 

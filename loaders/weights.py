@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..host.environment import explain_import_error
+from .lora_weights import apply_loras
 from .precision import torch_dtype
 from .processors import has_torchvision, load_processor
 from .sources import locate, read_config
@@ -31,10 +32,11 @@ class LibraryError(UserError):
 
 
 def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module:
-    """Read a component's weights into a module of its class, in its precision, on the CPU and ready for inference.
+    """Read a component's weights into a module of its class, in its precision, with its LoRAs, on the CPU and ready for inference.
 
     The weights stay backed by the mapped file where the stored dtype is the wanted one, so that reading costs next to no memory.
-    Raises BrokenFilesError when files are damaged or do not fit the class, LibraryError when the class cannot be had.
+    Raises BrokenFilesError when files are damaged or do not fit the class, LibraryError when the class cannot be had, LoraError when a
+    LoRA does not fit.
     """
     import torch
 
@@ -59,6 +61,8 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
             ) from error
     _check_complete(component, place, report)
     assert isinstance(module, torch.nn.Module)
+    with torch.inference_mode(False), torch.no_grad():
+        apply_loras(component, module)
     # Parameters keep requires_grad as the libraries set it: nodes run in inference mode, where it costs nothing, and torch's CPU
     # convolutions choose another kernel without it, which would part ways with the whole pipeline in the last bit.
     return module.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .flux import FluxDecode, FluxDenoise, FluxEncode, FluxLoader, FluxPromptEncode
 from .guard import VRAMGuard
+from .lora import LoRALoader
 from .qwen_image import QwenImageEncode, QwenImageLoader, QwenImagePromptEncode
 from .qwen_image_denoise import QwenImageDecode, QwenImageDenoise
 from .qwen_vl import QwenVLChat, QwenVLLoader
@@ -18,6 +19,7 @@ _NODES = (
     (WanLoader, WanVAELoader, WanPromptEncode, WanImageEncode, WanEncode, WanDenoise, WanDecode),
     (VideoCombine,),
     (TextEncoderPicker,),
+    (LoRALoader,),
     (VRAMGuard,),
     (QwenVLLoader, QwenVLChat),
     (QwenImageLoader, QwenImagePromptEncode, QwenImageEncode, QwenImageDenoise, QwenImageDecode),
@@ -40,6 +42,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "WanDenoise": "Wan Denoise",
     "WanDecode": "Wan Decode",
     "TextEncoderPicker": "Text Encoder Picker",
+    "LoRALoader": "LoRA Loader",
     "VRAMGuard": "VRAM Guard",
     "QwenVLLoader": "Qwen-VL Loader",
     "QwenVLChat": "Qwen-VL Chat",

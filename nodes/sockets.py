@@ -21,3 +21,6 @@ CLIP_G = "CLIP_G"
 MISTRAL_3 = "MISTRAL_3"
 QWEN_3 = "QWEN_3"
 LOAD_PLAN = "LOAD_PLAN"
+
+ANY_TRANSFORMER = ",".join((FLUX_TRANSFORMER, WAN_TRANSFORMER, QWEN_IMAGE_TRANSFORMER))
+"""A type that may be wired to and from any of these sockets and no other; what came is checked again where it is used."""

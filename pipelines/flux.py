@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..loaders.lora import schedule_changes, settings_of
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
 from .flux_checks import (
@@ -23,6 +24,7 @@ from .flux_checks import (
     check_text_encoders,
     longest_prompt,
 )
+from .handles import check_transformer
 from .prompt_cache import cached
 from .steps import interruptible, report_steps
 
@@ -115,10 +117,11 @@ def denoise(
     """Denoise to latents [batch, 16, H/8, W/8] in VAE space: from noise, from a picture, or within a mask of a picture.
 
     `mask` [B, H, W] is 1 where the picture is painted anew. With a picture, the size is the picture's and `strength` is how much of the
-    schedule runs. Each prompt, or each picture, gives `batch_size` results. `steps` is the model's default when None.
+    schedule runs. Each prompt, or each picture, gives `batch_size` results. `steps` is the registry LoRA's or the model's when None.
     """
     import torch
 
+    check_transformer(transformer, "FLUX_TRANSFORMER")
     model = transformer.model_entry
     check_denoise(strength, has_picture=picture is not None, has_mask=mask is not None)
     check_guidance(model, prompt.guidance)
@@ -134,6 +137,8 @@ def denoise(
 
     vae_config = read_config(transformer.sibling("vae"))
     noise_schedule = STORE.companion(scheduler or transformer.sibling("scheduler"))
+    changes = schedule_changes(transformer, scheduler)
+    own_steps, own_guidance = _defaults(transformer)
     generator = torch.Generator("cpu").manual_seed(seed)
     with STORE.use(transformer) as (module,):
         dtype = module.dtype
@@ -144,7 +149,7 @@ def denoise(
         if picture is not None:
             start |= {"strength": strength}
         pipeline = _sampler(picture, mask)(
-            **_no_parts() | {"transformer": module, "scheduler": type(noise_schedule).from_config(noise_schedule.config)}
+            **_no_parts() | {"transformer": module, "scheduler": type(noise_schedule).from_config(noise_schedule.config, **changes)}
         )
         pipeline.set_progress_bar_config(disable=True)
         with interruptible(module):
@@ -153,8 +158,8 @@ def denoise(
                 pooled_prompt_embeds=_each_repeated(prompt.pooled, count).to(device, dtype),
                 width=width,
                 height=height,
-                num_inference_steps=steps or model.defaults.steps,
-                guidance_scale=model.defaults.guidance if prompt.guidance is None else prompt.guidance,
+                num_inference_steps=steps or own_steps,
+                guidance_scale=own_guidance if prompt.guidance is None else prompt.guidance,
                 generator=generator,
                 output_type="latent",
                 callback_on_step_end=report_steps(lambda latents: _unpack(latents, height, width), LATENT_FORMAT),
@@ -174,6 +179,14 @@ def decode(vae: Component, latents: torch.Tensor) -> torch.Tensor:
         pixels = module.decode(latents.to(STORE.device_of(vae), module.dtype), return_dict=False)[0]
         pictures: torch.Tensor = VaeImageProcessor(vae_scale_factor=16).postprocess(pixels, output_type="pt")
     return pictures.movedim(1, -1).float().cpu()
+
+
+def _defaults(transformer: Component) -> tuple[int | None, float | None]:
+    """Steps and guidance where nobody asks for others: those of the registry LoRA on the transformer before the model's."""
+    settings, defaults = settings_of(transformer), transformer.model_entry.defaults
+    if settings is None:
+        return defaults.steps, defaults.guidance
+    return settings.steps or defaults.steps, defaults.guidance if settings.guidance is None else settings.guidance
 
 
 def _no_parts() -> dict[str, Any]:

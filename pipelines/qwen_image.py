@@ -13,9 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..loaders.lora import schedule_changes, settings_of
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
 from .flux import Picture
+from .handles import check_transformer
 from .qwen_image_checks import check_conditioning, check_frames, check_latents, check_size, check_strength
 from .qwen_image_kinds import LAYERS, TEXT_TO_IMAGE, Kind, kind_of, pipeline_class, proportions
 from .qwen_image_prompt import Prompt, no_parts
@@ -70,14 +72,17 @@ def denoise(
 
     The registry's kind of the model decides the task: pictures to edit or to take apart come with `positive`. `picture` and `mask`
     [B, H, W] (1 where it is painted anew) are for image to image and inpainting with a model that paints from text. Width and height
-    0 are the model's own, or the reference picture's when there is one. `true_cfg`, `steps` and `layers` are the model's when None;
-    a `true_cfg` above 1 needs `negative`. Each prompt and picture is made `batch_size` times.
+    0 are the model's own, or the reference picture's when there is one. `true_cfg`, `steps` and `layers` are the model's when None, the
+    first two a registry LoRA's where one is on the transformer; a `true_cfg` above 1 needs `negative`. Each prompt and picture is made
+    `batch_size` times.
     """
     import torch
 
+    check_transformer(transformer, "QWEN_IMAGE_TRANSFORMER")
     model = transformer.model_entry
     kind = kind_of(model) or TEXT_TO_IMAGE
-    scale = (model.defaults.true_cfg or 1.0) if true_cfg is None else true_cfg
+    own_steps, own_cfg = _defaults(transformer)
+    scale = own_cfg if true_cfg is None else true_cfg
     check_size(width, height)
     check_strength(strength, has_picture=picture is not None, has_mask=mask is not None)
     guided = _guidance(scale, negative)
@@ -93,6 +98,7 @@ def denoise(
 
     vae_config = read_config(transformer.sibling("vae"))
     schedule = STORE.companion(scheduler or transformer.sibling("scheduler"))
+    changes = schedule_changes(transformer, scheduler)
     generator = torch.Generator("cpu").manual_seed(seed)
     with STORE.use(transformer) as (module,):
         device, dtype = STORE.device_of(transformer), module.dtype
@@ -107,7 +113,7 @@ def denoise(
             count, copies = positive.embeds.shape[0], batch_size
         frames = 1 if kind is not LAYERS else 1 + (layers or model.defaults.layers or 4)
         pipeline = _sampler(kind, picture, mask)(
-            **no_parts(kind) | {"transformer": module, "scheduler": type(schedule).from_config(schedule.config)}
+            **no_parts(kind) | {"transformer": module, "scheduler": type(schedule).from_config(schedule.config, **changes)}
         )
         if kind.most_pictures:
             start |= _references(pipeline, kind, positive, vae_config, device, dtype)
@@ -123,7 +129,7 @@ def denoise(
                 **{f"negative_{name}": tensor for part in guided for name, tensor in _conditioning(part, count, device, dtype).items()},
                 true_cfg_scale=scale,
                 num_images_per_prompt=copies,
-                num_inference_steps=steps or model.defaults.steps,
+                num_inference_steps=steps or own_steps,
                 generator=generator,
                 **start,
             )
@@ -173,6 +179,13 @@ def _run(pipeline: Any, report: StepCallback, **call: Any) -> torch.Tensor:
     except _Finished as finished:
         return finished.latents
     raise AssertionError("a run has at least one step")
+
+
+def _defaults(transformer: Component) -> tuple[int | None, float]:
+    """Steps and true_cfg where nobody asks for others: those of the registry LoRA on the transformer before the model's."""
+    settings, defaults = settings_of(transformer), transformer.model_entry.defaults
+    steps, scale = (None, None) if settings is None else (settings.steps, settings.true_cfg)
+    return steps or defaults.steps, (defaults.true_cfg or 1.0) if scale is None else scale
 
 
 def _guidance(scale: float, negative: Prompt | None) -> tuple[Prompt, ...]:

@@ -12,9 +12,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..loaders.lora import schedule_changes, settings_of
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
 from . import wan_checks as checks
+from .handles import check_transformer
 from .prompt_cache import cached
 from .wan_decoding import decode
 from .wan_images import encode, fit, see, to_pixels
@@ -141,12 +143,15 @@ def denoise(
 
     With `image` or `start`, the size is theirs. `start` is a video to change where it holds anything but zeros; `strength` is how much
     of the schedule runs then. `start_step` and `end_step` choose a part of the run; what ends before the last step leaves an
-    `unfinished` run, from which a call with its step as `start_step` continues. `steps`, `guidance` and `shift` are the model's when None.
+    `unfinished` run, from which a call with its step as `start_step` continues. `steps`, `guidance` and `shift` are the model's when None,
+    or those of the registry LoRA on the transformer.
     Guidance of 1 or less leaves out the negative prompt, for both experts.
     """
     import torch
 
-    layout, defaults = layout_of(wan), wan.model_entry.defaults
+    check_transformer(wan, "WAN_TRANSFORMER")
+    layout = layout_of(wan)
+    own_steps, own, own_2 = _defaults(wan)
     checks.check_strength(strength)
     checks.check_part(start_step, end_step)
     checks.check_guidance(guidance, "guidance")
@@ -160,7 +165,12 @@ def denoise(
 
     device = STORE.device_of(wan.transformer)
     schedule, timesteps = new_schedule(
-        STORE.companion(scheduler or wan.transformer.sibling("scheduler")), steps or defaults.steps or 50, strength, shift, device
+        STORE.companion(scheduler or wan.transformer.sibling("scheduler")),
+        steps or own_steps,
+        strength,
+        shift,
+        device,
+        schedule_changes(wan.transformer, scheduler),
     )
     checks.check_part(start_step, end_step, len(timesteps))
     if start is not None and start.unfinished is not None:
@@ -174,9 +184,9 @@ def denoise(
         run = Run(*_first_latents(layout, shape, start, strength, seed, schedule, timesteps), timesteps=timesteps)
         if start is not None and start.mask is not None:
             run.kept = (normalise(start.samples.to(device, torch.float32), layout.vae_config), start.mask.to(device, torch.float32))
-    own = 1.0 if defaults.guidance is None else defaults.guidance
     scale = own if guidance is None else guidance
-    own_2 = scale if guidance is not None or defaults.guidance_2 is None else defaults.guidance_2
+    if guidance is not None or own_2 is None:
+        own_2 = scale
     conditions = Conditions(
         prompt,
         negative,
@@ -189,6 +199,15 @@ def denoise(
     normalised = run.latents.cpu()
     samples = denormalise(normalised, layout.vae_config)
     return Latents(samples, normalised=normalised, unfinished=None if run.finished else pause(run))
+
+
+def _defaults(wan: WanTransformer) -> tuple[int, float, float | None]:
+    """Steps and both experts' guidance where nobody asks for others: those of the registry LoRA before the model's."""
+    settings, defaults = settings_of(*wan.components), wan.model_entry.defaults
+    steps = (settings.steps if settings is not None else None) or defaults.steps or 50
+    if settings is not None and settings.guidance is not None:
+        return steps, settings.guidance, settings.guidance
+    return steps, 1.0 if defaults.guidance is None else defaults.guidance, defaults.guidance_2
 
 
 def _shape(

@@ -7,7 +7,7 @@ beside the latents. Being our own, it loads an expert when its first step comes,
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,15 +59,19 @@ class Conditions:
     clip: torch.Tensor | None = None
 
 
-def new_schedule(scheduler: Any, steps: int, strength: float, shift: float | None, device: torch.device) -> tuple[Any, torch.Tensor]:
+def new_schedule(
+    scheduler: Any, steps: int, strength: float, shift: float | None, device: torch.device, changes: Mapping[str, Any] | None = None
+) -> tuple[Any, torch.Tensor]:
     """A fresh scheduler and the timesteps of a run of which `strength` is left. Raises UserError where no step is left.
 
-    `shift` replaces the schedule's own shift towards the noisy end, where it has one.
+    `changes` are options of the scheduler that a LoRA was trained with; `shift` replaces the schedule's own shift towards the noisy end,
+    where it has one.
     """
     name = next((key for key in ("flow_shift", "shift") if key in scheduler.config), None)
     if shift is not None and name is None:
         raise UserError(f"The {type(scheduler).__name__} has no shift to change: set shift to 0.")
-    fresh = type(scheduler).from_config(scheduler.config, **({} if shift is None or name is None else {name: shift}))
+    shifted = {} if shift is None or name is None else {name: shift}
+    fresh = type(scheduler).from_config(scheduler.config, **{**(changes or {}), **shifted})
     fresh.set_timesteps(steps, device=device)
     # WanVideoToVideoPipeline.get_timesteps
     skipped = max(steps - min(int(steps * strength), steps), 0)
