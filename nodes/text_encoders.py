@@ -55,6 +55,8 @@ class TextEncoderPicker:
                     list(ROLES),
                     {
                         "default": next(iter(ROLES)),
+                        # For the page, which gives the output this type.
+                        "sockets": {role: socket for role, (_, socket) in ROLES.items()},
                         "tooltip": "Which architecture's prompt it encodes. T5-XXL and UMT5-XXL are not interchangeable, nor are Qwen3 and "
                         "Qwen2.5-VL.",
                     },

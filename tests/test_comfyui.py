@@ -180,3 +180,8 @@ def test_the_page_gets_inputs_tooltips_and_menus(server: Server) -> None:
     assert {"FLUX.1-schnell", "FLUX.1-dev"} <= set(info["input"]["required"]["model"][0])
     assert {"auto", "FLUX.1-dev", "FLUX.1-schnell"} <= set(info["input"]["optional"]["source"][0])
     assert info["output"] == ["FLUX_TRANSFORMER", "CLIP_L", "T5_XXL", "FLUX_VAE", "SCHEDULER"]
+
+
+def test_the_page_loads_our_script_once(server: Server) -> None:
+    scripts = [path for path in server.ask("/extensions") if path.endswith("/advanced_models.js")]
+    assert scripts == ["/extensions/ComfyUI-AdvancedModels/advanced_models.js"]
