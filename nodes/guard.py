@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import host
 from ..errors import UserError
 from ..loaders.component import Component
-from ..memory.plan_values import GIB, Choice, Machine, Plan, Wishes
-from ..memory.preflight import Preflight, Report, preflight
-from ..memory.preflight_native import definitions
-from ..workflows.document import Document
 from .sockets import LOAD_PLAN
+
+if TYPE_CHECKING:
+    from ..memory.plan_values import Choice, Machine, Plan
+    from ..memory.preflight import Preflight, Report
 
 MOST_COMPONENTS = 8
 WARN, FIX, BLOCK = "warn", "fix", "block"
@@ -102,6 +102,8 @@ class VRAMGuard:
         unique_id: str | None = None,
         **components: Any,
     ) -> dict[str, Any]:
+        from ..memory.plan_values import Wishes
+
         given = [components.get(f"component_{number}") for number in range(1, MOST_COMPONENTS + 1)]
         flight = _read(prompt or {})
         machine = _machine(budget)
@@ -124,6 +126,8 @@ class VRAMGuard:
 
 def report_text(flight: Preflight, report: Report, *, fixed: bool) -> str:
     """The report in words, one line a fact."""
+    from ..memory.plan_values import GIB
+
     lines = [_verdict(report, fixed)]
     shown = report.plan if report.verdict != "does_not_fit" else report.as_it_is
     if shown is not None:
@@ -143,6 +147,8 @@ def report_text(flight: Preflight, report: Report, *, fixed: bool) -> str:
 
 
 def _verdict(report: Report, fixed: bool) -> str:
+    from ..memory.plan_values import GIB
+
     room = f"{report.machine.device / GIB:.1f} GiB"
     if report.verdict == "unknown":
         return "No model of this graph is in the registry: nothing can be said."
@@ -161,12 +167,18 @@ def _verdict(report: Report, fixed: bool) -> str:
 
 
 def _read(prompt: Mapping[str, Any]) -> Preflight:
+    from ..memory.preflight import preflight
+    from ..memory.preflight_native import definitions
+    from ..workflows.document import Document
+
     return preflight(Document("the graph", dict(prompt), is_page=False).prompt(definitions()))
 
 
 def _machine(budget: float) -> Machine | None:
     """What the graph may use; None when there is no card and no budget."""
     import psutil
+
+    from ..memory.plan_values import GIB, Machine
 
     main = psutil.virtual_memory().total
     if budget > 0:
