@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 PREFLIGHT = "/advanced_models/preflight"
 USUAL_CARDS = (8, 12, 16, 24)
@@ -16,8 +19,12 @@ def add_routes() -> None:
     """Add the pack's routes to the running server; nothing where ComfyUI runs without one."""
     module = sys.modules.get("server")
     server = getattr(getattr(module, "PromptServer", None), "instance", None)
-    if server is None:
-        return
+    if server is not None:
+        register(server.routes)
+
+
+def register(routes: web.RouteTableDef) -> None:
+    """Add the pack's routes to a table of routes."""
     from aiohttp import web
 
     async def answer(request: web.Request) -> web.Response:
@@ -28,7 +35,7 @@ def add_routes() -> None:
         except ValueError as error:
             return web.json_response({"error": f"The body is no JSON: {error}."}, status=400)
 
-    server.routes.post(PREFLIGHT)(answer)
+    routes.post(PREFLIGHT)(answer)
 
 
 def preflight_of(body: Any) -> dict[str, Any]:

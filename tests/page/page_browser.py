@@ -1,0 +1,155 @@
+"""Chromium with ComfyUI's page in it: open a graph, run it, and see what a user sees."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, Playwright
+
+LOOPBACK = ("127.0.0.1", "localhost")
+START_MS = 120_000
+WINDOW = {"width": 1400, "height": 900}
+
+# No tutorial, template browser, release note or old graph opens.
+QUIET = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
+    "Comfy.Notification.ShowVersionUpdates": False,
+    "Comfy.UseNewMenu": "Top",
+    "Comfy.Locale": "en",
+    "Comfy.Workflow.Persist": False,
+}
+
+READY = """() => window.app?.graph && window.app.extensionManager?.setting
+    && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 5
+    && window.app.extensions.some((extension) => extension.name.startsWith("AdvancedModels"))"""
+
+RUN = """async () => {
+    const ended = new Promise((resolve) => {
+        for (const kind of ["execution_success", "execution_error", "execution_interrupted"])
+            app.api.addEventListener(kind, () => resolve(kind), { once: true });
+    });
+    await app.queuePrompt(0, 1);
+    if (Object.keys(app.lastNodeErrors ?? {}).length) return JSON.stringify(app.lastNodeErrors);
+    return await ended;
+}"""
+
+
+def front_ends() -> dict[str, Path]:
+    """Version -> static files of the front ends that COMFYUI_FRONT_ENDS names: folders with a `comfyui-frontend-package` each."""
+    found = {}
+    for folder in filter(None, os.environ.get("COMFYUI_FRONT_ENDS", "").split(os.pathsep)):
+        for package in distributions(path=[folder]):
+            if package.metadata["Name"].replace("_", "-") == "comfyui-frontend-package":
+                found[package.version] = Path(folder) / "comfyui_frontend_package" / "static"
+    return found
+
+
+def chromium() -> str | None:
+    """The browser: CHROMIUM, else what is installed."""
+    named = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
+    return next((path for name in named if name and (path := shutil.which(name))), None)
+
+
+def launch(playwright: Playwright) -> Browser:
+    """A headless browser that asks nobody but us."""
+    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    return playwright.chromium.launch(executable_path=chromium(), args=[*options, "--disable-component-update", "--disable-sync"])
+
+
+class GraphPage:
+    """A page of ComfyUI. `lines` is what it has written on the console since `start` or the last `clear`."""
+
+    def __init__(self, browser: Browser, url: str, *, nodes_2: bool, version: str) -> None:
+        self.url = url
+        self.nodes_2 = nodes_2
+        """Whether nodes are HTML ("Nodes 2.0") instead of being drawn on a canvas."""
+        self.version = version
+        self.lines: list[str] = []
+        self.outside: list[str] = []
+        """Addresses outside this machine that were asked for, in vain."""
+        context = browser.new_context(viewport=WINDOW, device_scale_factor=1)
+        context.route("**/*", self._let_through)
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: self.lines.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.lines.append(f"error: {error}"))
+        self.page.on("response", lambda answer: answer.status >= 400 and self.lines.append(f"error: {answer.status} {answer.url}"))
+        self.start()
+
+    def start(self) -> None:
+        """Load the page, anew where it is loaded already."""
+        self.lines.clear()
+        settings = {**QUIET, "Comfy.VueNodes.Enabled": self.nodes_2}
+        self.page.request.post(f"{self.url}/api/settings", data=settings)
+        self.page.goto(self.url, wait_until="domcontentloaded")
+        self.page.wait_for_function(READY, timeout=START_MS)
+        self.page.wait_for_timeout(1000)
+
+    def close(self) -> None:
+        self.page.context.close()
+
+    def clear(self) -> None:
+        """An empty graph, no toasts, and forget what was written on the console."""
+        self.page.evaluate("async () => { app.extensionManager.toast.removeAll?.(); await app.loadGraphData(); app.graph.clear(); }")
+        self.page.mouse.move(5, 500)
+        self.lines.clear()
+
+    def open(self, workflow: dict[str, Any], scale: float = 1.0) -> None:
+        """Open a workflow in the form that the page saves."""
+        # Both front ends change the object that they are given.
+        self.page.evaluate("async (graph) => { await app.loadGraphData(graph, true, true, 'test'); }", copy.deepcopy(workflow))
+        self.page.evaluate(
+            "(scale) => { Object.assign(app.canvas.ds, { scale, offset: [80, 90] }); app.canvas.setDirty(true, true); }", scale
+        )
+        self.page.wait_for_timeout(500)
+
+    def run(self) -> str:
+        """Queue the graph and wait for its end: `execution_success`, or what was refused."""
+        ended: str = self.page.evaluate(RUN)
+        return ended
+
+    def saved(self) -> dict[str, Any]:
+        """The workflow as the page would save it, without the view and the order and size of what stands in it."""
+        graph: dict[str, Any] = self.page.evaluate("() => JSON.parse(JSON.stringify(app.graph.serialize()))")
+        return {
+            "nodes": {str(node["id"]): {key: node.get(key) for key in ("type", "widgets_values", "properties")} for node in graph["nodes"]},
+            "links": sorted([str(value) for value in link] for link in graph["links"]),
+        }
+
+    def widget(self, node_id: int, name: str, value: object) -> None:
+        """Choose a value in a node's widget, as a user's choice reaches it."""
+        self.page.evaluate(
+            """([id, name, value]) => {
+                const node = app.graph.getNodeById(id);
+                const widget = node.widgets.find((widget) => widget.name === name);
+                widget.value = value;
+                widget.callback?.(value, app.canvas, node);
+            }""",
+            [node_id, name, value],
+        )
+
+    def screenshot(self, path: Path) -> None:
+        self.page.screenshot(path=path)
+
+    def complaints(self) -> list[str]:
+        """Errors, and notices about us, on the console."""
+        ours = ("advanced_models", "AdvancedModels")
+        return [
+            line
+            for line in self.lines
+            if line.startswith("error:") or "deprecat" in line.lower() or "ComfyUI Notice" in line or any(name in line for name in ours)
+        ]
+
+    def _let_through(self, route: Any) -> None:
+        address = route.request.url
+        host = address.split("//", 1)[-1].split("/", 1)[0].split(":")[0]
+        if host in LOOPBACK or address.startswith(("data:", "blob:")):
+            route.continue_()
+        else:
+            self.outside.append(address)
+            route.abort()
