@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 PREFLIGHT = "/advanced_models/preflight"
+COST = "/advanced_models/cost"
+MODELS = "/advanced_models/models"
+SELECTING = ("select", "pick")
+"""The functions of the nodes that only choose: they read no weights."""
 USUAL_CARDS = (8, 12, 16, 24)
 
 
@@ -27,15 +32,50 @@ def register(routes: web.RouteTableDef) -> None:
     """Add the pack's routes to a table of routes."""
     from aiohttp import web
 
-    async def answer(request: web.Request) -> web.Response:
-        try:
-            return web.json_response(preflight_of(await request.json()))
-        except UserError as error:
-            return web.json_response({"error": str(error)}, status=400)
-        except ValueError as error:
-            return web.json_response({"error": f"The body is no JSON: {error}."}, status=400)
+    def serve(path: str, answer_to: Callable[[Any], Any], *, reads: bool = True) -> None:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                body = await request.json() if reads else None
+                # In a thread: folders are searched, and the server has other pages to serve.
+                return web.json_response(await asyncio.to_thread(answer_to, body))
+            except UserError as error:
+                return web.json_response({"error": str(error)}, status=400)
+            except ValueError as error:
+                return web.json_response({"error": f"The body is no JSON: {error}."}, status=400)
 
-    routes.post(PREFLIGHT)(answer)
+        routes.route("POST" if reads else "GET", path)(handle)
+
+    serve(PREFLIGHT, preflight_of)
+    serve(COST, cost_of_node)
+    serve(MODELS, lambda _: models(), reads=False)
+
+
+def cost_of_node(body: Any) -> dict[str, Any]:
+    """What a loader would cost with these values of its inputs: `{"node": "FluxLoader", "inputs": {...}}`.
+
+    Raises:
+        UserError: the body is not of this form, or the node refuses the values.
+    """
+    from ..memory.cost import cost_of
+    from ..nodes import NODE_CLASS_MAPPINGS
+    from .registration import SUFFIX
+
+    if not isinstance(body, Mapping) or not isinstance(body.get("inputs"), Mapping):
+        raise UserError('Send {"node": "FluxLoader", "inputs": {...}}.')
+    node: Any = NODE_CLASS_MAPPINGS.get(str(body.get("node")).removesuffix(SUFFIX))
+    if node is None or node.FUNCTION not in SELECTING:
+        raise UserError(f"{body.get('node')!r} is no loader of this pack.")
+    declared = node.INPUT_TYPES()
+    names = {*declared["required"], *declared.get("optional", {})}
+    inputs = {name: value for name, value in body["inputs"].items() if name in names}
+    return cost_of(getattr(node(), node.FUNCTION)(**inputs))
+
+
+def models() -> list[dict[str, Any]]:
+    """Every model of the registry by architecture."""
+    from ..memory.cost import catalogue
+
+    return catalogue()
 
 
 def preflight_of(body: Any) -> dict[str, Any]:

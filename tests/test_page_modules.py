@@ -18,12 +18,15 @@ const sockets = JSON.parse(process.argv[1]);
 class Picker {}
 Picker.nodeData = { input: { required: { role: [[], { sockets }] } } };
 const dropped = [];
-const target = { inputs: [{ type: "T5_XXL" }, { type: "*" }], disconnectInput: (slot) => dropped.push(slot) };
-const links = { 1: { target_id: 9, target_slot: 0 }, 2: { target_id: 9, target_slot: 1 } };
+const target = {
+  inputs: [{ type: "T5_XXL" }, { type: "*" }, { type: "CLIP_L" }],
+  getInputNode: (slot) => (slot < 2 ? node : null),
+  disconnectInput: (slot) => dropped.push(slot),
+};
 const calls = [];
 const role = { name: "role", value: "FLUX.1: T5-XXL", callback: (value) => calls.push(value) };
 const node = Object.assign(new Picker(), {
-  widgets: [role], outputs: [{ type: "ANY", links: [1, 2] }], graph: { links, getNodeById: () => target },
+  widgets: [role], outputs: [{ type: "ANY" }], getOutputNodes: () => [target],
 });
 followRole(node);
 followRole(node);

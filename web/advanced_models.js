@@ -1,15 +1,26 @@
 // The one script that the page loads of this pack; what it does lies in the modules beside it.
 // @ts-check
 import { app } from "../../scripts/app.js";
+import { showCost } from "./cost_panel.mjs";
 import { followRole } from "./text_encoder_picker.mjs";
+
+const LOADERS = ["FluxLoader", "WanLoader", "WanVAELoader", "QwenImageLoader", "QwenVLLoader", "TextEncoderPicker"];
+
+/**
+ * The id of a node's class as we call it: ours has an addition where another pack has taken the id.
+ * @param {any} node
+ */
+const kind = (node) => String(node.comfyClass).replace(/ \(Advanced Models\)$/, "");
 
 app.registerExtension({
   name: "AdvancedModels.Page",
   nodeCreated(node) {
-    if (node.comfyClass === "TextEncoderPicker") followRole(node);
+    if (kind(node) === "TextEncoderPicker") followRole(node);
+    if (LOADERS.includes(kind(node))) showCost(node);
   },
   loadedGraphNode(node) {
     // Values of a loaded graph are set without telling the widget.
-    if (node.comfyClass === "TextEncoderPicker") followRole(node);
+    if (kind(node) === "TextEncoderPicker") followRole(node);
+    node.refreshCost?.();
   },
 });

@@ -30,11 +30,11 @@ function narrow(node, type) {
   const output = node.outputs?.[0];
   if (!output || !type || output.type === type) return;
   output.type = type;
-  for (const id of [...(output.links ?? [])]) {
-    const link = node.graph?.links?.get?.(id) ?? node.graph?.links?.[id];
-    const target = link && node.graph.getNodeById(link.target_id);
-    const wanted = target?.inputs?.[link.target_slot]?.type;
-    if (wanted && wanted !== "*" && !String(wanted).split(",").includes(type)) target.disconnectInput(link.target_slot);
+  for (const target of node.getOutputNodes(0) ?? []) {
+    target.inputs.forEach((/** @type {any} */ input, /** @type {number} */ slot) => {
+      const fits = input.type === "*" || String(input.type).split(",").includes(type);
+      if (!fits && target.getInputNode(slot) === node) target.disconnectInput(slot);
+    });
   }
   node.setDirtyCanvas?.(true, true);
 }
