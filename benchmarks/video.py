@@ -69,6 +69,7 @@ def _bilinear(grid: NDArray[np.float32], rows: NDArray[np.float32], columns: NDA
 
 
 def ours(frames: Any, preset: str, folder: Path) -> Iterator[None]:
+    import av  # noqa: F401  (as for `core` and `x264`: importing it is not encoding)
     from advanced_models.host.standalone import StandaloneHost
     from advanced_models.video.encode import save_video
     from advanced_models.video.frames import frames_of

@@ -24,7 +24,7 @@ def _noise(height: int, width: int, channels: int = 3) -> np.ndarray[Any, np.dty
 
 
 @pytest.mark.parametrize("pixel_format", [name for name, layout in LAYOUTS.items() if layout.family == "yuv"])
-@pytest.mark.parametrize("size", [(70, 98), (4, 2), (600, 130)])
+@pytest.mark.parametrize("size", [(70, 98), (4, 2), (600, 130), (6, 100), (1300, 104)])
 def test_yuv_is_within_half_a_code_of_the_formula(pixel_format: str, size: tuple[int, int]) -> None:
     layout = LAYOUTS[pixel_format]
     pixels = _noise(*size, channels=4 if layout.alpha else 3)

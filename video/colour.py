@@ -6,6 +6,9 @@ four at 10 bits. Chroma of 4:2:0 is the mean of 2x2 pixels, that is centre-sited
 Every sample is computed from the floats and rounded once, so the error is half a code value at any bit depth. swscale would round
 to 8 bits first, or add 1.7 codes to luma at 10 bits. One pass over row tiles that stay in the L2 cache costs no more than rounding
 to bytes and converting those.
+
+The products go row by row. OpenBLAS would share a larger one (from 262144 multiplications, rows of 10922 pixels here) among threads of
+its own, which compete with the encoder's and cost many times as much as they save.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import av
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     Floats = NDArray[np.float32]
 
@@ -29,12 +32,8 @@ LUMA = np.array([KR, 1 - KR - KB, KB])
 CHROMA_BLUE = (np.array([0, 0, 1]) - LUMA) / (2 * (1 - KB))
 CHROMA_RED = (np.array([1, 0, 0]) - LUMA) / (2 * (1 - KR))
 
-# Pixels per tile: three floats each and what is made of them stay inside a common L2 cache (1 MB).
-_TILE_PIXELS = 49152
-
-# Pixels per matrix product. OpenBLAS 0.3 takes five times as long per pixel beyond 16384, where it also starts threads of its own that
-# would compete with the encoder's.
-_PRODUCT_PIXELS = 12288
+# Pixels per tile: what is made of a tile stays in the cache, and each tile costs some twenty calls of numpy, 10 to 20 us in all.
+_TILE_PIXELS = 98304
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _ONE_BITS = _ONE.view(np.uint32)
@@ -82,14 +81,17 @@ class Converter:
         self.layout = LAYOUTS[pixel_format]
         self.height = height + height % self.layout.down
         self.width = width + width % self.layout.across
-        step = self.layout.down
+        across, step = self.layout.across, self.layout.down
         self._rows = max(step, _TILE_PIXELS // self.width // step * step)
         self._local = threading.local()
         peak = 2 ** (self.layout.depth - 8)
         self._luma = (LUMA * 219 * peak).astype(np.float32)
         self._luma_offset = np.float32(16 * peak + 0.5)
-        shared = self.layout.across * self.layout.down
-        self._chroma = [np.tile(row * 224 * peak / shared, self.layout.across).astype(np.float32) for row in (CHROMA_BLUE, CHROMA_RED)]
+        # One product makes several chroma samples of both planes at once: BLAS computes in steps of four or eight columns, and a product
+        # as narrow as one sample costs half as much again.
+        self._samples = next(count for count in (4, 2, 1) if self.width // across % count == 0)
+        weights = np.tile(np.stack((CHROMA_BLUE, CHROMA_RED)) * 224 * peak / (across * step), across)
+        self._chroma = np.hstack([np.kron(np.eye(self._samples), row[:, None]) for row in weights]).astype(np.float32)
         self._chroma_offset = np.float32(128 * peak + 0.5)
         self._full = np.float32(2**self.layout.depth - 1)
 
@@ -112,39 +114,47 @@ class Converter:
             broken = self._to_packed(pixels, planes[0])
         return frame, broken
 
-    def _scratch(self, name: str, shape: tuple[int, ...]) -> Floats:
+    def _scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """A buffer of this thread, kept between frames: fresh ones cost a page fault per 4 KB."""
         buffer = getattr(self._local, name, None)
         if buffer is None or buffer.shape != shape:
-            buffer = np.empty(shape, np.float32)
+            buffer = np.empty(shape, dtype)
             setattr(self._local, name, buffer)
         return buffer
 
     def _to_yuv(self, pixels: Floats, planes: list[NDArray[Any]]) -> bool:
         broken = False
-        across, down, width = self.layout.across, self.layout.down, self.width
-        tiles = self._scratch("tile", (self._rows, width, 3))
+        down, width = self.layout.down, self.width
+        inputs, outputs = self._chroma.shape
+        columns = width * 3 // inputs
+        clipped = self._scratch("clipped", (self._rows, width, 3))
+        lumas = self._scratch("luma", (self._rows, width))
         sums = self._scratch("sums", (self._rows // down, width, 3))
-        values = self._scratch("values", (self._rows * width,))
+        chromas = self._scratch("chroma", (self._rows // down, columns, outputs))
+        codes = self._scratch("codes", chromas.shape, planes[0].dtype)
+        # One integer holds the codes of one plane in a row of the product.
+        word = np.dtype(f"u{self._samples * codes.itemsize}")
+        blue, red = planes[1].view(word), planes[2].view(word)
         for top in range(0, self.height, self._rows):
-            rows = min(self._rows, self.height - top)
-            tile = pixels[top : top + rows]
+            bottom = min(top + self._rows, self.height)
+            tile = pixels[top:bottom]
             if not _within_bounds(tile):
-                tile = np.clip(tile[..., :3], _ZERO, _ONE, out=tiles[:rows])
+                tile = np.clip(tile[..., :3], _ZERO, _ONE, out=clipped[: bottom - top])
                 if np.isnan(tile.max()):
                     broken = True
                     np.nan_to_num(tile, copy=False, nan=0.0)
-            luma = _weighted(tile, self._luma, values)
-            np.add(luma, self._luma_offset, out=luma)
-            np.copyto(planes[0][top : top + rows], luma.reshape(rows, width), casting="unsafe")
+            luma = np.matmul(tile, self._luma, out=lumas[: bottom - top])
+            luma += self._luma_offset
+            planes[0][top:bottom] = luma
 
+            top, bottom = top // down, bottom // down
             if down == 2:
-                tile = np.add(tile[0::2], tile[1::2], out=sums[: rows // 2])
-            for plane, weights in zip(planes[1:3], self._chroma, strict=True):
-                chroma = _weighted(tile, weights, values)
-                np.add(chroma, self._chroma_offset, out=chroma)
-                target = plane[top // down : (top + rows) // down]
-                np.copyto(target, chroma.reshape(rows // down, width // across), casting="unsafe")
+                tile = np.add(tile[0::2], tile[1::2], out=sums[: bottom - top])
+            chroma = np.matmul(tile.reshape(-1, columns, inputs), self._chroma, out=chromas[: bottom - top])
+            chroma += self._chroma_offset
+            codes[: bottom - top] = chroma
+            words = codes[: bottom - top].view(word)
+            blue[top:bottom], red[top:bottom] = words[..., 0], words[..., 1]
         if self.layout.alpha:
             self._full_range(_alpha(pixels), planes[3])
         return broken
@@ -187,15 +197,6 @@ def _within_bounds(tile: Floats) -> bool:
     than 1: so a single pass tells, at half the cost of clipping.
     """
     return tile.shape[-1] == 3 and tile.flags.c_contiguous and bool(tile.view(np.uint32).max() <= _ONE_BITS)
-
-
-def _weighted(tile: Floats, weights: Floats, out: Floats) -> Floats:
-    """The weighted sum of every `len(weights)` neighbouring values of `tile`, written to the front of `out`, which is returned."""
-    groups = tile.reshape(-1, len(weights))
-    for start in range(0, len(groups), _PRODUCT_PIXELS):
-        end = min(start + _PRODUCT_PIXELS, len(groups))
-        np.dot(groups[start:end], weights, out=out[start:end])
-    return out[: len(groups)]
 
 
 def _tag(frame: av.VideoFrame) -> None:
