@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from . import current
+from .measure import measured_peak, start_measuring
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 PREFLIGHT = "/advanced_models/preflight"
 COST = "/advanced_models/cost"
+PEAK = "/advanced_models/peak"
 MODELS = "/advanced_models/models"
 SELECTING = ("select", "pick")
 """The functions of the nodes that only choose: they read no weights."""
@@ -48,6 +51,8 @@ def register(routes: web.RouteTableDef) -> None:
     serve(PREFLIGHT, preflight_of)
     serve(COST, cost_of_node)
     serve(MODELS, lambda _: models(), reads=False)
+    serve(PEAK, lambda _: start_measuring())
+    serve(PEAK, lambda _: {"peak_bytes": measured_peak()}, reads=False)
 
 
 def cost_of_node(body: Any) -> dict[str, Any]:
@@ -79,15 +84,17 @@ def models() -> list[dict[str, Any]]:
 
 
 def preflight_of(body: Any) -> dict[str, Any]:
-    """The preflight of a prompt: `{"prompt": {...}, "vram": GB, "ram": GB}`; without sizes, for this machine.
+    """The preflight of a prompt: `{"prompt": {...}, "vram": GB, "ram": GB, "quantise": bool}`; without sizes, for this machine.
 
     Raises:
         UserError: the body is not of this form.
     """
-    from ..memory.plan_values import GIB, Machine
+    from ..memory.plan_values import GIB, Machine, Wishes
     from ..memory.preflight import preflight
     from ..memory.preflight_native import definitions
     from ..memory.preflight_report import describe
+    from ..memory.preflight_stage import tightest_stage
+    from ..nodes.guard import report_text
     from ..workflows.document import Document
 
     if not isinstance(body, Mapping) or not isinstance(body.get("prompt"), dict):
@@ -97,7 +104,14 @@ def preflight_of(body: Any) -> dict[str, Any]:
     flight = preflight(Document("the graph", body["prompt"], is_page=False).prompt(definitions()))
     machine = Machine.of(vram, ram) if vram else Machine(_device_memory(), int(ram * GIB))
     others = {card: flight.judge(Machine.of(card, ram)) for card in USUAL_CARDS}
-    return describe("the graph", flight, flight.judge(machine), others)
+    report = flight.judge(machine, Wishes(forbid_quantisation=body.get("quantise") is False))
+    shown = report.plan if report.verdict != "does_not_fit" else report.as_it_is
+    return {
+        **describe("the graph", flight, report, others),
+        "on_card": bool(vram) or current().device_memory() is not None,
+        "stage": shown and tightest_stage(shown, flight.parts),
+        "words": report_text(flight, report, fixed=True),
+    }
 
 
 def _gigabytes(body: Mapping[str, Any], name: str) -> float | None:
@@ -110,8 +124,6 @@ def _gigabytes(body: Mapping[str, Any], name: str) -> float | None:
 
 
 def _device_memory() -> int:
-    from . import current
-
     free = current().device_memory()
     return _main_memory() if free is None else free
 

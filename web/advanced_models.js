@@ -2,6 +2,7 @@
 // @ts-check
 import { app } from "../../scripts/app.js";
 import { showCost } from "./cost_panel.mjs";
+import { showVerdict } from "./guard_bar.mjs";
 import { followRole } from "./text_encoder_picker.mjs";
 
 const LOADERS = ["FluxLoader", "WanLoader", "WanVAELoader", "QwenImageLoader", "QwenVLLoader", "TextEncoderPicker"];
@@ -17,6 +18,7 @@ app.registerExtension({
   nodeCreated(node) {
     if (kind(node) === "TextEncoderPicker") followRole(node);
     if (LOADERS.includes(kind(node))) showCost(node);
+    if (kind(node) === "VRAMGuard") showVerdict(node);
   },
   loadedGraphNode(node) {
     // Values of a loaded graph are set without telling the widget.

@@ -1,0 +1,59 @@
+"""VRAMGuard draws what the graph needs, follows changes of the graph, and says what a run took."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_browser import GraphPage
+from page_server import PageServer
+
+EXAMPLE = Path(__file__).parents[2] / "example_workflows" / "flux_vram_guard.json"
+GUARD, DENOISE = 7, 3
+PANEL = "[aria-label='Whether the graph fits']"
+
+
+@pytest.fixture
+def example() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    next(node for node in found["nodes"] if node["id"] == GUARD)["widgets_values"] = ["warn", 48, True]
+    return found
+
+
+def shown(graph: GraphPage, words: str) -> str:
+    panel = graph.page.locator(PANEL).filter(has_text=words)
+    panel.wait_for(timeout=20_000)
+    return panel.inner_text()
+
+
+def test_the_tightest_stage_is_drawn(graph: GraphPage, example: dict[str, Any]) -> None:
+    graph.open(example)
+    text = shown(graph, "Fits")
+    assert "Tightest: denoise (transformer)" in text and "of 47.3 GiB" in text
+    assert "transformer 22.2 GiB" in text and "activations and workspace" in text and "reserve" in text
+    spans = graph.page.locator(f"{PANEL} .bar > span")
+    widths = [box["width"] for box in spans.evaluate_all("spans => spans.map((span) => span.getBoundingClientRect().toJSON())")]
+    # Half of the bar or so is the transformer: its 22.2 GiB of 47.3 GiB, the limit's line being the last.
+    bar = graph.page.locator(f"{PANEL} .bar").bounding_box()
+    assert bar is not None and 0.40 < widths[0] / bar["width"] < 0.50
+
+
+def test_it_follows_the_graph(graph: GraphPage, example: dict[str, Any]) -> None:
+    graph.open(example)
+    shown(graph, "Fits")
+    graph.widget(GUARD, "budget", 6)
+    graph.page.evaluate("() => app.graph.change()")
+    graph.page.mouse.click(700, 800)  # the page looks for changes when the user has done something
+    text = shown(graph, "5.9 GiB")
+    assert "Does not fit" in text or "Fits with a plan" in text
+
+
+def test_after_a_run_it_says_what_was_measured(graph: GraphPage, server: PageServer, example: dict[str, Any]) -> None:
+    graph.open(example)
+    shown(graph, "Fits")
+    before = graph.saved()
+    assert graph.run() == "execution_success"
+    assert "not measured" in shown(graph, "Last run: predicted")
+    assert graph.saved() == before
