@@ -63,7 +63,8 @@ class Host(Protocol):
         """A progress bar over `total` steps on the node that is running; with a latent format (`flux`, `wan21`, `wan22`) it previews."""
 
     def show_text(self, text: str) -> None:
-        """Show a text on the node that is running, in place of the one shown before: an answer while it is written."""
+        """Show a text on the node that is running, in place of the one shown before: an answer while it is written. An empty text
+        takes it away."""
 
     def video_from_file(self, path: Path) -> object:
         """The VIDEO value of a finished file."""

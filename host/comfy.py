@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _LATENT_FORMATS = {"flux": "Flux", "wan21": "Wan21", "wan22": "Wan22"}
 
 
+PROGRESS_EVENT = "advanced_models.progress"
+"""What a node is doing, in words: `{"node": id, "text": "..."}`; an empty text takes the line away (web/progress_line.mjs)."""
+
+
 class ComfyHost:
     """What `host.base.Host` asks for, as ComfyUI offers it."""
 
@@ -85,7 +89,8 @@ class ComfyHost:
         context = get_executing_context()
         server = getattr(PromptServer, "instance", None)
         if context is not None and server is not None:
-            server.send_progress_text(text, context.node_id)
+            # Not ComfyUI's own progress text: front ends of 2025 save that with the workflow.
+            server.send_sync(PROGRESS_EVENT, {"node": context.node_id, "text": text}, server.client_id)
 
     def video_from_file(self, path: Path) -> VideoFromFile:
         return VideoFromFile(str(path))

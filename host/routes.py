@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from . import current
-from .measure import measured_peak, start_measuring
+from .measure import measured_peak, memory, start_measuring
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 PREFLIGHT = "/advanced_models/preflight"
 COST = "/advanced_models/cost"
+STATUS = "/advanced_models/status"
+FREE = "/advanced_models/free"
 PEAK = "/advanced_models/peak"
 MODELS = "/advanced_models/models"
 SELECTING = ("select", "pick")
@@ -51,6 +54,8 @@ def register(routes: web.RouteTableDef) -> None:
     serve(PREFLIGHT, preflight_of)
     serve(COST, cost_of_node)
     serve(MODELS, lambda _: models(), reads=False)
+    serve(STATUS, lambda _: {"memory": memory(), "store": loaded()}, reads=False)
+    serve(FREE, lambda body: {"freed_bytes": free(body)})
     serve(PEAK, lambda _: start_measuring())
     serve(PEAK, lambda _: {"peak_bytes": measured_peak()}, reads=False)
 
@@ -83,8 +88,44 @@ def models() -> list[dict[str, Any]]:
     return catalogue()
 
 
+def loaded() -> list[dict[str, Any]]:
+    """What the store holds, least recently used first; `id` names an entry for `free` and says nothing else."""
+    from ..loaders.store import STORE
+
+    now = time.monotonic()
+    return [
+        {
+            "id": str(id(entry)),
+            "component": entry.component.label,
+            "precision": entry.component.precision,
+            "bytes": entry.byte_count,
+            "idle_seconds": round(now - entry.last_used),
+            "in_use": entry.users > 0,
+        }
+        for entry in STORE.entries()
+    ]
+
+
+def free(body: Any) -> int:
+    """Drop one component: `{"id": "..."}` of `loaded`; returns the bytes freed.
+
+    Raises:
+        UserError: there is no such entry any more, or a node is computing with it.
+    """
+    from ..loaders.store import STORE
+
+    wanted = body.get("id") if isinstance(body, Mapping) else None
+    entry = next((entry for entry in STORE.entries() if str(id(entry)) == wanted), None)
+    if entry is None:
+        raise UserError("This component is no longer loaded.")
+    if not STORE.drop(entry):
+        raise UserError(f"The {entry.component.label} is in use: it can be freed when the node that computes with it is done.")
+    return entry.byte_count
+
+
 def preflight_of(body: Any) -> dict[str, Any]:
-    """The preflight of a prompt: `{"prompt": {...}, "vram": GB, "ram": GB, "quantise": bool}`; without sizes, for this machine.
+    """The preflight of a prompt: `{"prompt": {...}, "vram": GB, "ram": GB, "quantise": bool, "cards": bool}`; without sizes, for this
+    machine. `cards` false leaves out the verdicts for cards of the usual sizes.
 
     Raises:
         UserError: the body is not of this form.
@@ -103,7 +144,7 @@ def preflight_of(body: Any) -> dict[str, Any]:
     vram = _gigabytes(body, "vram")
     flight = preflight(Document("the graph", body["prompt"], is_page=False).prompt(definitions()))
     machine = Machine.of(vram, ram) if vram else Machine(_device_memory(), int(ram * GIB))
-    others = {card: flight.judge(Machine.of(card, ram)) for card in USUAL_CARDS}
+    others = {card: flight.judge(Machine.of(card, ram)) for card in USUAL_CARDS if body.get("cards", True)}
     report = flight.judge(machine, Wishes(forbid_quantisation=body.get("quantise") is False))
     shown = report.plan if report.verdict != "does_not_fit" else report.as_it_is
     return {

@@ -119,6 +119,16 @@ class Store:
         gc.collect()
         return freed
 
+    def drop(self, entry: Entry) -> bool:
+        """Drop one component; False when somebody uses it, or it is gone already."""
+        with self._lock:
+            key = next((key for key, held in self._entries.items() if held is entry), None)
+            if key is None or entry.users:
+                return False
+            self._drop(key)
+        gc.collect()
+        return True
+
     def clear(self) -> None:
         """Drop everything that nobody uses."""
         self.evict(self.byte_count)
@@ -139,12 +149,15 @@ class Store:
     def _load(self, component: Component, place: ComponentFolder) -> Entry:
         self._make_room(place)
         started = time.monotonic()
+        host.current().show_text(f"loading the {component.label}")
         try:
             module = load_module(component, place)
         except BaseException:
             # Tensors of a half-read module hang in reference cycles until they are collected.
             gc.collect()
             raise
+        finally:
+            host.current().show_text("")
         entry = Entry(component, module, _module_bytes(module))
         self.loads += 1
         seconds = time.monotonic() - started

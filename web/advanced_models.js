@@ -3,6 +3,9 @@
 import { app } from "../../scripts/app.js";
 import { showCost } from "./cost_panel.mjs";
 import { showVerdict } from "./guard_bar.mjs";
+import { addGauge } from "./memory_gauge.mjs";
+import { showProgress } from "./progress_line.mjs";
+import { addSidebarTab } from "./sidebar.mjs";
 import { followRole } from "./text_encoder_picker.mjs";
 
 const LOADERS = ["FluxLoader", "WanLoader", "WanVAELoader", "QwenImageLoader", "QwenVLLoader", "TextEncoderPicker"];
@@ -15,6 +18,11 @@ const kind = (node) => String(node.comfyClass).replace(/ \(Advanced Models\)$/, 
 
 app.registerExtension({
   name: "AdvancedModels.Page",
+  setup() {
+    showProgress();
+    addGauge();
+    addSidebarTab();
+  },
   nodeCreated(node) {
     if (kind(node) === "TextEncoderPicker") followRole(node);
     if (LOADERS.includes(kind(node))) showCost(node);

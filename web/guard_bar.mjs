@@ -28,7 +28,7 @@ let timer;
  * @param {any} node
  */
 export function showVerdict(node) {
-  const answer = el("div");
+  const answer = el("div", {}, "Reading the graph …");
   const measured = el("p", { class: "quiet" });
   const panel = root("div", { class: "panel", role: "status", "aria-label": "Whether the graph fits", tabindex: "0" }, answer, measured);
   displayWidget(node, "verdict", panel, HEIGHT);
@@ -78,7 +78,7 @@ async function refresh() {
   const { output: prompt } = await app.graphToPrompt();
   for (const guard of guards) {
     const value = (/** @type {string} */ name) => guard.node.widgets.find((/** @type {any} */ widget) => widget.name === name)?.value;
-    const question = JSON.stringify({ prompt, quantise: value("quantise"), ...(value("budget") > 0 && { vram: value("budget") }) });
+    const question = JSON.stringify({ prompt, cards: false, quantise: value("quantise"), ...(value("budget") > 0 && { vram: value("budget") }) });
     if (question === guard.asked) continue;
     guard.asked = question;
     try {
