@@ -53,8 +53,8 @@ class Host(Protocol):
     def device(self) -> torch.device:
         """Where models compute."""
 
-    def place(self, modules: Sequence[torch.nn.Module]) -> None:
-        """Bring the modules of a stage to the computing device; what others keep there may have to leave it."""
+    def place(self, modules: Sequence[torch.nn.Module], *, staying: Sequence[torch.nn.Module] = ()) -> None:
+        """Bring the modules of a stage to the computing device; what others keep there may have to leave it, but for those `staying`."""
 
     def release(self, modules: Sequence[torch.nn.Module]) -> None:
         """Take modules off the computing device and forget them."""

@@ -23,6 +23,7 @@ from server import PromptServer
 
 from .base import FolderKind, Progress
 from .placement import Moved, cuda_memory
+from .tensors import device_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,8 +70,8 @@ class ComfyHost:
         device: torch.device = comfy.model_management.get_torch_device()
         return device
 
-    def place(self, modules: Sequence[nn.Module]) -> None:
-        """Through ComfyUI's model manager, which makes room among native models and ours alike."""
+    def place(self, modules: Sequence[nn.Module], *, staying: Sequence[nn.Module] = ()) -> None:
+        """Through ComfyUI's model manager, which makes room among native models and ours alike, and leaves where they are all that fit."""
         patchers = [self._patcher(module) for module in modules]
         comfy.model_management.load_models_gpu(patchers, force_full_load=True)
 
@@ -133,7 +134,8 @@ class _ModulePatcher(comfy.model_patcher.ModelPatcher):  # type: ignore[misc]
         # ComfyUI notes the device and its own counters on the module it manages, where diffusers has read-only properties.
         managed = torch.nn.Module()
         managed.module = module
-        super().__init__(managed, load_device=device, offload_device=torch.device("cpu"))
+        # The size is given: ComfyUI counts a state dict, which bitsandbytes' scales and streamed blocks make another one.
+        super().__init__(managed, load_device=device, offload_device=torch.device("cpu"), size=device_bytes(module))
         self._moved: Moved | None = None
 
     def partially_load(self, device_to: torch.device, extra_memory: float = 0, force_patch_weights: bool = False) -> int:

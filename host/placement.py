@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .tensors import slots
 
 if TYPE_CHECKING:
     import torch
@@ -22,20 +24,25 @@ def cuda_memory(device: torch.device) -> int | None:
 class Moved:
     """A module that stands on a device, and the CPU tensors it came from.
 
-    Coming back copies nothing: weights do not change on the device, and those read from a mapped file stay backed by it.
+    Coming back copies nothing: weights do not change on the device, and those read from a mapped file stay backed by it. Blocks that are
+    streamed come and go by themselves.
     """
 
     def __init__(self, module: torch.nn.Module, device: torch.device) -> None:
         import torch
 
-        self._originals: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._originals: list[tuple[Any, str, torch.Tensor]] = []
+        copies: dict[tuple[int, torch.dtype], torch.Tensor] = {}
         # Changing tensors in place is not allowed in inference mode, in which nodes run.
         with torch.inference_mode(False), torch.no_grad():
             try:
-                for tensor in [*module.parameters(), *module.buffers()]:
-                    copy = tensor.data.to(device)
-                    self._originals.append((tensor, tensor.data))
-                    tensor.data = copy
+                for owner, name in list(slots(module)):
+                    original = getattr(owner, name)
+                    memory = original.data_ptr(), original.dtype
+                    if memory not in copies:
+                        copies[memory] = original.to(device)
+                    self._originals.append((owner, name, original))
+                    setattr(owner, name, copies[memory])
             except torch.OutOfMemoryError:
                 self.back()
                 raise
@@ -45,8 +52,8 @@ class Moved:
         import torch
 
         with torch.inference_mode(False), torch.no_grad():
-            for tensor, original in self._originals:
-                tensor.data = original
+            for owner, name, original in self._originals:
+                setattr(owner, name, original)
         self._originals.clear()
 
 
@@ -56,12 +63,12 @@ class Placement:
     def __init__(self) -> None:
         self._moved: dict[torch.nn.Module, Moved] = {}
 
-    def place(self, modules: Iterable[torch.nn.Module], device: torch.device) -> None:
-        """Bring these modules to `device`; every other module leaves it first."""
+    def place(self, modules: Iterable[torch.nn.Module], device: torch.device, staying: Sequence[torch.nn.Module] = ()) -> None:
+        """Bring these modules to `device`; every other module leaves it first, but for those `staying`."""
         if device.type == "cpu":
             return
         wanted = list(modules)
-        self.release([module for module in self._moved if module not in wanted])
+        self.release([module for module in self._moved if module not in wanted and module not in staying])
         for module in wanted:
             if module not in self._moved:
                 self._moved[module] = Moved(module, device)

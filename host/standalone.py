@@ -74,8 +74,8 @@ class StandaloneHost:
             return torch.device("mps")
         return torch.device("cpu")
 
-    def place(self, modules: Sequence[torch.nn.Module]) -> None:
-        self._placement.place(modules, self.device())
+    def place(self, modules: Sequence[torch.nn.Module], *, staying: Sequence[torch.nn.Module] = ()) -> None:
+        self._placement.place(modules, self.device(), staying)
 
     def release(self, modules: Sequence[torch.nn.Module]) -> None:
         self._placement.release(modules)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import UserError
-from .precision import Precision, resolve_precision
+from .placement import Placement
+from .precision import QUANTISED, QUANTISED_ROLES, Precision, resolve_precision
 from .registry import load_registry
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ class Component:
     """One part of one model, as a value: equal handles mean the same loaded module.
 
     `model` and `role` name it within its model; `id` is the registry's component, which other models may share. `source` is
-    `AUTO_SOURCE` or the name of a folder below ComfyUI's `models/diffusers`. A VAE with `tiling` works on overlapping tiles of the
-    picture one after the other: less memory, more time. `loras` lie beside a transformer's weights, in the order given.
+    `AUTO_SOURCE` or the name of a folder below ComfyUI's `models/diffusers`. With `offload_group` the first `resident_blocks` blocks stay
+    on the device. A VAE with a `tile` works on overlapping squares of so many pixels (0: the VAE's own choice) one after the other: less
+    memory, more time. `loras` lie beside a transformer's weights, in the order given.
     """
 
     id: str
@@ -37,7 +39,9 @@ class Component:
     precision: Precision
     source: str = AUTO_SOURCE
     device: Device = "auto"
-    tiling: bool = False
+    placement: Placement = "offload_model"
+    resident_blocks: int = 0
+    tile: int | None = None
     loras: tuple[Lora, ...] = ()
 
     @property
@@ -70,7 +74,10 @@ class Component:
 def select_component(
     model_id: str, role: str, *, precision: Precision = "auto", source: str = AUTO_SOURCE, device: Device = "auto"
 ) -> Component:
-    """The handle for one role of a registry model. Raises UserError for an unknown model, role, precision or device."""
+    """The handle for one role of a registry model. Raises UserError for an unknown model, role, precision or device.
+
+    A quantised precision is for the large networks; a VAE or an image encoder keeps its own.
+    """
     if device not in DEVICES:
         raise UserError(f"There is no device '{device}'; choose one of {', '.join(DEVICES)}.")
     model = load_registry().model(model_id)
@@ -78,6 +85,8 @@ def select_component(
     if component_id is None:
         raise UserError(f"{model.name} has no {role.replace('_', ' ')}; it has {', '.join(sorted(model.components))}.")
     entry = load_registry().component(component_id)
+    if precision in QUANTISED and not role.startswith(QUANTISED_ROLES):
+        precision = "auto"
     return Component(component_id, role, model.id, resolve_precision(precision, entry), source, device)
 
 

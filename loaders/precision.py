@@ -11,12 +11,22 @@ if TYPE_CHECKING:
 
     from .schema import ComponentEntry
 
-Precision = Literal["auto", "bf16", "fp16", "fp32"]
-"""`auto` is the compute dtype that the registry names for the component."""
+Precision = Literal["auto", "bf16", "fp16", "fp32", "fp8", "int8", "nf4"]
+"""`auto` is the compute dtype that the registry names for the component. fp8 is layerwise casting, int8 and nf4 are bitsandbytes'."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+QUANTISED: tuple[Precision, ...] = ("fp8", "int8", "nf4")
+"""Held in fewer bits than they compute in, which is the component's compute dtype."""
+PLAIN: tuple[Precision, ...] = tuple(name for name in PRECISIONS if name not in QUANTISED)
+
+QUANTISED_ROLES = ("transformer", "unet", "text_encoder", "model")
+"""What the roles of the networks begin with for which a quantised precision is meant. A VAE's convolutions gain nothing and show it."""
 
 _TORCH_NAMES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+class PrecisionError(UserError):
+    """Weights cannot be held so, here or at all."""
 
 
 def resolve_precision(choice: Precision, entry: ComponentEntry) -> Precision:
@@ -26,10 +36,31 @@ def resolve_precision(choice: Precision, entry: ComponentEntry) -> Precision:
     return (entry.compute_dtype or "auto") if choice == "auto" else choice
 
 
-def torch_dtype(precision: Precision) -> torch.dtype:
-    """The torch dtype in which weights of this precision are held and computed."""
+def torch_dtype(precision: Precision, entry: ComponentEntry) -> torch.dtype:
+    """The torch dtype in which weights of this precision compute. A quantised component that is made for float32 computes in bfloat16."""
     import torch
 
+    if precision in QUANTISED:
+        precision = "fp16" if entry.compute_dtype == "fp16" else "bf16"
     dtype = getattr(torch, _TORCH_NAMES[precision])
     assert isinstance(dtype, torch.dtype)
     return dtype
+
+
+def check_precision(precision: Precision, device_type: str) -> None:
+    """Refuse a precision whose backend is missing or that the device does not know, before anything is read.
+
+    Args:
+        device_type: torch's word for the computing device: `cuda`, `cpu`, `mps`, ...
+    """
+    if precision == "fp8" and device_type == "mps":
+        raise PrecisionError("Apple's GPUs have no fp8 in torch: choose bf16.")
+    if precision in ("int8", "nf4"):
+        try:
+            import bitsandbytes  # noqa: F401
+        except (ImportError, RuntimeError, OSError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise PrecisionError(
+                f"{precision} needs bitsandbytes, which cannot be imported ({reason}): run `python -m pip install --upgrade bitsandbytes` "
+                "with the Python that runs this, or choose fp8 or bf16."
+            ) from error

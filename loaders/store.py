@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import host
+from ..host.tensors import byte_count
 from .lora import check_loras, loras_key
+from .placement import check_placement
+from .precision import check_precision
 from .sources import find, locate
 from .weight_files import find_weight_files, fingerprint
 from .weights import check_config, load_companion, load_module
@@ -35,6 +38,7 @@ class Entry:
     component: Component
     module: torch.nn.Module
     byte_count: int
+    """Bytes of its weights, wherever they are."""
     users: int = 0
     last_used: float = field(default_factory=time.monotonic)
 
@@ -66,13 +70,15 @@ class Store:
         try:
             # All of them before the first is read: a wrong one must not cost the time that the others take.
             for component in components:
+                check_precision(component.precision, self.device_of(component).type)
+                check_placement(component.placement, component.precision)
                 check_config(component, locate(component))
                 check_loras(component)
             for component in components:
                 entries.append(self._acquire(component))
             moved = [entry.module for component, entry in zip(components, entries, strict=True) if component.device == "auto"]
             if moved:
-                host.current().place(moved)
+                host.current().place(moved, staying=[entry.module for entry in self.entries() if entry.component.placement == "resident"])
             yield tuple(entry.module for entry in entries)
         finally:
             with self._lock:
@@ -141,6 +147,7 @@ class Store:
         key = _key(component, place)
         with self._loading:
             entry = self._entries.get(key) or self._load(component, place)
+            entry.component = component
             with self._lock:
                 self._entries[key] = entry
                 entry.users += 1
@@ -158,7 +165,7 @@ class Store:
             raise
         finally:
             host.current().show_text("")
-        entry = Entry(component, module, _module_bytes(module))
+        entry = Entry(component, module, byte_count(module))
         self.loads += 1
         seconds = time.monotonic() - started
         log.info("loaded the %s (%s, %.2f GB) in %.1f s", component.label, component.precision, entry.byte_count / 1e9, seconds)
@@ -187,6 +194,8 @@ def _key(component: Component, place: ComponentFolder) -> Key:
         component.entry.class_name,
         component.precision,
         component.device,
+        # Streaming is built into the module; of the other placements it knows nothing.
+        component.resident_blocks if component.placement == "offload_group" else None,
         loras_key(component),
     )
 

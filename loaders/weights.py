@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from .. import host
 from ..errors import UserError
 from ..host.environment import explain_import_error
 from .lora_weights import apply_loras
+from .placement import stream_blocks
 from .precision import torch_dtype
 from .processors import has_torchvision, load_processor
+from .quantise import cast_layerwise, convert_linear
 from .sources import locate, read_config
 from .weight_files import BrokenFilesError, read_weight_files
 
@@ -41,11 +44,12 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
     import torch
 
     entry = component.entry
+    dtype = torch_dtype(component.precision, entry)
     cls = component_class(component)
     read_weight_files(place)
     check_config(component, place)
     options: dict[str, Any] = {
-        _dtype_option(entry.library): torch_dtype(component.precision),
+        _dtype_option(entry.library): dtype,
         "use_safetensors": True,
         "local_files_only": True,
         "output_loading_info": True,
@@ -62,7 +66,14 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
     _check_complete(component, place, report)
     assert isinstance(module, torch.nn.Module)
     with torch.inference_mode(False), torch.no_grad():
+        if component.precision in ("int8", "nf4"):
+            convert_linear(module, component.precision, dtype, host.current().device())
         apply_loras(component, module)
+        if component.precision == "fp8":
+            # After the LoRAs: peft cannot put one onto weights of 8 bits.
+            cast_layerwise(module, dtype)
+        if component.placement == "offload_group":
+            stream_blocks(module, component.resident_blocks, host.current().device())
     # Parameters keep requires_grad as the libraries set it: nodes run in inference mode, where it costs nothing, and torch's CPU
     # convolutions choose another kernel without it, which would part ways with the whole pipeline in the last bit.
     return module.eval()

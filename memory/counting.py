@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..loaders.quantise import has_name, is_of_transformers, kept_in_fp32, uncast_patterns, unconverted_modules
 from .weights import NF4_BLOCK, ParameterCounts
 
 if TYPE_CHECKING:
@@ -21,20 +21,19 @@ def count_parameters(module: torch.nn.Module) -> ParameterCounts:
     import torch
 
     casts = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)  # every convolution, transposed or not
-    from_transformers = any(base.__module__.startswith("transformers.") for base in type(module).__mro__)
-    kept = set(getattr(module, "_keep_in_fp32_modules", None) or [])
-    unconverted = kept | (_unconverted(module) if from_transformers else set())
-    skip_casting = _skip_casting(module, from_transformers)
+    from_transformers = is_of_transformers(module)
+    kept, unconverted = kept_in_fp32(module), unconverted_modules(module)
+    skip_casting = [re.compile(pattern) for pattern in uncast_patterns(module)]
 
     totals = dict.fromkeys(ParameterCounts.__dataclass_fields__, 0)
     for owner_name, owner, name, parameter in _parameters(module):
         size = parameter.numel()
         path = f"{owner_name}.{name}".lstrip(".")
         totals["parameters"] += size
-        if _contains(path, kept):
+        if has_name(path, kept):
             totals["kept_from_fp16" if from_transformers else "kept_in_fp32"] += size
         is_linear = isinstance(owner, torch.nn.Linear)
-        if is_linear and name == "weight" and not _contains(owner_name, unconverted):
+        if is_linear and name == "weight" and not has_name(owner_name, unconverted):
             totals["linear_weights"] += size
             totals["linear_rows"] += parameter.shape[0]
             totals["linear_blocks"] += -(-size // NF4_BLOCK)
@@ -55,28 +54,3 @@ def _parameters(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module,
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield owner_name, owner, name, parameter
-
-
-def _contains(path: str, names: set[str]) -> bool:
-    """Whether a dotted path has one of the (dotted) names as whole components (both libraries match this way)."""
-    return any(f".{name}." in f".{path}." for name in names)
-
-
-def _skip_casting(module: torch.nn.Module, from_transformers: bool) -> list[re.Pattern[str]]:
-    """Name patterns of modules that layerwise casting leaves alone (`ModelMixin.enable_layerwise_casting`)."""
-    from diffusers.hooks.layerwise_casting import DEFAULT_SKIP_MODULES_PATTERN
-
-    patterns = list(DEFAULT_SKIP_MODULES_PATTERN)
-    if not from_transformers:
-        patterns += getattr(module, "_keep_in_fp32_modules", None) or []
-        patterns += getattr(module, "_skip_layerwise_casting_patterns", None) or []
-    return [re.compile(pattern) for pattern in patterns]
-
-
-def _unconverted(module: torch.nn.Module) -> set[str]:
-    """Modules that transformers does not let bitsandbytes convert: the output head and tied weights."""
-    import transformers
-
-    old = transformers.__version__.startswith("4.")
-    home = "transformers.integrations.bitsandbytes" if old else "transformers.quantizers.base"
-    return set(importlib.import_module(home).get_keys_to_not_convert(module))

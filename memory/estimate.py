@@ -48,11 +48,13 @@ def estimate(
     precision: WeightPrecision = "bf16",
     placement: Placement = "resident",
     tile: int | None = None,
+    resident_blocks: int = 0,
     libraries: Libraries | None = None,
 ) -> StageEstimate:
     """What one stage of a registry component needs.
 
     Args:
+        resident_blocks: how many blocks stay on the device where the others are streamed.
         tile: a VAE's tiles in pixels, 0 for its own size; None works on the whole picture.
         libraries: those installed unless given.
 
@@ -65,7 +67,7 @@ def estimate(
     entry = load_registry().component(component_id)
     record = record_of(component_id)
     size = weight_bytes(component_id, precision, libraries.weight_rules)
-    weights, gaps = _weights(size, record, precision, placement)
+    weights, gaps = _weights(size, record, precision, placement, resident_blocks)
     reserve = Term("reserve", RESERVE, *_RESERVE_RANGE, "CUDA context and libraries, outside the allocator")
     form = None if record is None else _form(record, stage, workload, precision, tile, libraries)
     if form is None:
@@ -86,17 +88,30 @@ def estimate(
     return StageEstimate(stage, (*terms, reserve), *_from_allocator(form, added, libraries), gaps)
 
 
-def _weights(size: int, record: Record | None, precision: WeightPrecision, placement: Placement) -> tuple[Term, int]:
+def _weights(size: int, record: Record | None, precision: WeightPrecision, placement: Placement, resident_blocks: int) -> tuple[Term, int]:
     """The weights on the device, and what the allocator loses between them."""
     known = None if record is None else record.weights.get(held_as(precision)) or record.weights.get("half")
     gaps = 0 if known is None else int(size * (known.reserved / known.allocated - 1))
     if placement != "offload_group" or known is None or not known.largest_block:
         return Term("weights", size, size, size + gaps, f"held as {precision}"), gaps
     scale = size / known.allocated
-    streamed = min(size, int(scale * (known.outside_blocks + STREAMED_BLOCKS * known.largest_block)))
-    reason = f"{precision}, streamed: what is outside the blocks, and {STREAMED_BLOCKS} blocks"
+    blocks = resident_blocks + STREAMED_BLOCKS
+    streamed = min(size, int(scale * (known.outside_blocks + blocks * known.largest_block)))
+    reason = f"{precision}, streamed: what is outside the blocks, and {blocks} blocks"
     gaps = gaps * streamed // size
     return Term("weights", streamed, streamed, streamed + gaps, reason), gaps
+
+
+def blocks_of_share(component_id: str, precision: WeightPrecision, share: float) -> int:
+    """How many of a component's first blocks hold this share of the weights of all; 0 where its blocks are not known.
+
+    Counted in largest blocks, which come first in every architecture here, so it is never more.
+    """
+    record = record_of(component_id)
+    known = None if record is None else record.weights.get(held_as(precision)) or record.weights.get("half")
+    if known is None or not known.largest_block:
+        return 0
+    return int(share * (known.allocated - known.outside_blocks) / known.largest_block)
 
 
 def _form(record: Record, stage: Stage, workload: Workload, precision: str, tile: int | None, libraries: Libraries) -> Form | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..loaders.registry import load_registry
-from .estimate import component_config, estimate
-from .estimate_features import image_tokens
+from .estimate import blocks_of_share, component_config, estimate
+from .estimate_features import VIDEO_VAES, image_tokens
 from .estimate_values import Libraries, Stage, StageEstimate
 from .plan_values import Backends, Choice, Machine, Part, Plan, StageNeed, Wishes, compatible
 from .weights import WeightPrecision, weight_bytes
@@ -202,13 +202,18 @@ def _own(part: Part, choice: Choice) -> Choice:
 
 
 _SMALL = 2 * 10**9
+_PICTURE_TILE = 512
+"""Pixels of a tile of the VAEs whose own tile is as large as most pictures."""
+_RESIDENT_SHARES = (0.25, 0.5, 0.75)
+"""Of the blocks' weights, tried where blocks are streamed."""
 
 
 def _choices(members: Sequence[Part], backends: Backends, wishes: Wishes) -> Iterator[Choice]:
     kind, precision = members[0].kind, members[0].precision
     if kind == "vae":
         held: list[WeightPrecision] = [precision, "bf16"] if precision == "fp32" else [precision]
-        tiles: list[int | None] = [0] if members[0].tiled else [None, 0 if members[0].can_tile else 512]
+        own = load_registry().component(members[0].component).class_name in VIDEO_VAES
+        tiles: list[int | None] = [0] if members[0].tiled else [None, 0 if own else _PICTURE_TILE]
         yield from (Choice(p, place, tile) for p in held for tile in tiles for place in ("resident", "offload_model"))  # type: ignore[arg-type]
         return
     held = [precision]
@@ -222,6 +227,11 @@ def _choices(members: Sequence[Part], backends: Backends, wishes: Wishes) -> Ite
     if members[0].on_cpu:
         places = ["cpu"]
     yield from (Choice(p, place) for p in held for place in places if compatible(p, place))  # type: ignore[arg-type]
+    if kind == "denoiser":
+        for name in held:
+            if compatible(name, "offload_group"):
+                counts = {min(blocks_of_share(part.component, name, share) for part in members) for share in _RESIDENT_SHARES}
+                yield from (Choice(name, "offload_group", resident_blocks=count) for count in sorted(counts) if count)
 
 
 def _figures(part: Part, choice: Choice, backends: Backends, libraries: Libraries) -> _Figures:
@@ -242,6 +252,7 @@ def _known_figures(part: Part, choice: Choice, backends: Backends, libraries: Li
                 precision=choice.precision,
                 placement=choice.placement,
                 tile=choice.tile,
+                resident_blocks=choice.resident_blocks,
                 libraries=libraries,
             )
         )
@@ -251,10 +262,15 @@ def _known_figures(part: Part, choice: Choice, backends: Backends, libraries: Li
     if choice.placement == "resident":
         between = int((estimates[0].weights + estimates[0].gaps) * scale) if estimates else whole
     stages = tuple((e.stage, int((e.weights + e.gaps) * scale), e.minimum_activations, e.total("reserve")) for e in estimates)
-    seconds, lost = _price(part, choice, whole)
+    streamed = whole
+    if choice.placement == "offload_group" and estimates:
+        streamed = max(0, whole - estimates[0].weights)
+    seconds, lost = _price(part, choice, whole, streamed)
     kept = moved = 0
-    if choice.placement in ("cpu", "offload_group") or (choice.placement == "offload_model" and choice.precision in _QUANTISED):
+    if choice.placement == "cpu" or (choice.placement in ("offload_model", "offload_group") and choice.precision in _QUANTISED):
         kept = whole
+    elif choice.placement == "offload_group":
+        kept = streamed
     elif load_registry().component(part.component).stored_dtype != choice.precision and size is None:
         moved = whole
     return _Figures(choice, between, stages, kept, moved, seconds, lost, tuple(backends.missing(choice, part)))
@@ -270,8 +286,8 @@ def _host(chosen: Sequence[_Figures]) -> int:
     return sum(figures.host_kept for figures in chosen) + max((figures.host_moved for figures in chosen), default=0)
 
 
-def _price(part: Part, choice: Choice, whole: int) -> tuple[float, float]:
-    """Modelled seconds in one run, and the quality lost."""
+def _price(part: Part, choice: Choice, whole: int, streamed: int) -> tuple[float, float]:
+    """Modelled seconds in one run, and the quality lost; `streamed` bytes of the weights come to the card in every step."""
     entry = load_registry().component(part.component)
     workload = part.workload
     lost = QUALITY_LOST[choice.precision] - QUALITY_LOST[part.precision]
@@ -288,8 +304,8 @@ def _price(part: Part, choice: Choice, whole: int) -> tuple[float, float]:
             lost *= _TEXT_SHARE
     seconds = compute * part.runs
     if choice.placement == "offload_group":
-        transfer = whole / _STREAM_BANDWIDTH
-        seconds = (max(compute, transfer) + 0.15 * min(compute, transfer)) * part.runs
+        transfer = streamed / _STREAM_BANDWIDTH
+        seconds = (max(compute, transfer) + 0.15 * min(compute, transfer)) * part.runs + (whole - streamed) / _COPY_BANDWIDTH
     elif choice.placement == "offload_model":
         seconds += whole / _COPY_BANDWIDTH
     return seconds, max(lost, 0.0)

@@ -71,12 +71,14 @@ class Choice:
     precision: WeightPrecision
     placement: Placement
     tile: int | None = None
+    resident_blocks: int = 0
+    """Of a part that is streamed: how many blocks stay on the device."""
 
     def describe(self) -> str:
         words = {
             "resident": "stays on the card",
             "offload_model": "on the card while it is used",
-            "offload_group": "streamed by blocks",
+            "offload_group": "streamed by blocks" + (f", the first {self.resident_blocks} stay" if self.resident_blocks else ""),
             "cpu": "on the CPU",
         }
         tiles = "" if self.tile is None else f", in tiles{f' of {self.tile} pixels' if self.tile else ''}"
@@ -95,11 +97,11 @@ class Backends:
     def of_the_loaders(cls) -> Backends:
         """What this pack's loaders and store can do now, asked of themselves."""
         from ..loaders.component import DEVICES
+        from ..loaders.placement import PLACEMENTS as OF_THE_STORE
         from ..loaders.precision import PRECISIONS
 
-        # The store brings a model to the device for its stage; the host keeps it there as long as nobody needs the room.
-        placements = {"resident", "offload_model"} | ({"cpu"} if "cpu" in DEVICES else set())
-        return cls(frozenset(PRECISIONS) & frozenset(WEIGHT_PRECISIONS), frozenset(placements))
+        placements = frozenset(OF_THE_STORE) | (frozenset({"cpu"}) & frozenset(DEVICES))
+        return cls(frozenset(PRECISIONS) & frozenset(WEIGHT_PRECISIONS), placements)
 
     @classmethod
     def of_comfyui(cls) -> Backends:

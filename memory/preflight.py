@@ -23,7 +23,7 @@ Understood = Literal["whole", "part", "none"]
 
 EDIT_TOKENS = 1058
 """Tokens of a Qwen-Image-Edit prompt with one picture: its template, the words, and the picture's own."""
-_TILED_VAES = frozenset({"AutoencoderKLWan"})
+_TILED_VAES = frozenset({"AutoencoderKL", "AutoencoderKLQwenImage", "AutoencoderKLWan"})
 """VAEs that the pack decodes in tiles when its loader says so."""
 _SD = frozenset({"sd15", "sdxl"})
 

@@ -125,13 +125,8 @@ def tensor_sizes(module: torch.nn.Module) -> list[int]:
 
 def prepared(spec: ModelSpec, scheme: Scheme) -> Any:
     """The module as a precision holds it."""
-    from .counting import _unconverted
-
     module = spec.build()
-    kept = set(getattr(module, "_keep_in_fp32_modules", None) or [])
-    from_diffusers = hasattr(module, "enable_layerwise_casting")
-    unconverted = kept if from_diffusers else kept | _unconverted(module)
-    return apply_scheme(module, scheme, unconverted, kept if from_diffusers else ())
+    return apply_scheme(module, scheme)
 
 
 def simulate_stage(

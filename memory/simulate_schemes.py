@@ -6,13 +6,13 @@ layerwise casting, which is applied itself, because it works on any device.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import nn
 
+from ..loaders.quantise import cast_layerwise, has_name, is_of_transformers, kept_in_fp32, unconverted_modules
 from .weights import NF4_BLOCK
 
 Scheme = Literal["half", "fp32", "fp8", "int8", "nf4"]
@@ -63,44 +63,25 @@ class _Linear8Bit(nn.Module):
         return half.to(x.dtype).reshape(*x.shape[:-1], self.out_features)
 
 
-def apply_scheme(module: nn.Module, scheme: Scheme, unconverted: Collection[str], kept_in_fp32: Collection[str]) -> nn.Module:
-    """Bring a float32 module on the meta device into the state in which a precision holds it.
-
-    Args:
-        unconverted: names of the modules that bitsandbytes leaves alone.
-        kept_in_fp32: names that diffusers keeps in float32 whatever the precision.
-    """
+def apply_scheme(module: nn.Module, scheme: Scheme) -> nn.Module:
+    """Bring a float32 module on the meta device into the state in which a precision holds it, by the rules of `loaders/quantise.py`."""
     if scheme == "fp32":
         return module
     # Of nn.Module: diffusers' own `to` warns that some modules should stay float32, which the next lines see to.
     nn.Module.to(module, COMPUTE)
     for name, parameter in module.named_parameters():
-        if contains(name, kept_in_fp32):
+        if not is_of_transformers(module) and has_name(name, kept_in_fp32(module)):
             parameter.data = parameter.data.float()
     if scheme == "fp8":
-        _cast_layerwise(module, [name.replace(".", r"\.") for name in kept_in_fp32])
+        cast_layerwise(module, COMPUTE)
     if scheme in ("nf4", "int8"):
         kind = _Linear4Bit if scheme == "nf4" else _Linear8Bit
+        unconverted = unconverted_modules(module)
         for owner_name, owner in list(module.named_modules()):
             for name, child in list(owner.named_children()):
-                if isinstance(child, nn.Linear) and not contains(f"{owner_name}.{name}".lstrip("."), unconverted):
+                if isinstance(child, nn.Linear) and not has_name(f"{owner_name}.{name}".lstrip("."), unconverted):
                     setattr(owner, name, kind(child))
     return module
-
-
-def contains(path: str, names: Collection[str]) -> bool:
-    """Whether a dotted path has one of the names as whole components."""
-    return any(f".{name}." in f".{path}." for name in names)
-
-
-def _cast_layerwise(module: Any, kept: list[str]) -> None:
-    if hasattr(module, "enable_layerwise_casting"):
-        module.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=COMPUTE)
-        return
-    from diffusers.hooks.layerwise_casting import DEFAULT_SKIP_MODULES_PATTERN, apply_layerwise_casting
-
-    skip = (*DEFAULT_SKIP_MODULES_PATTERN, *kept)
-    apply_layerwise_casting(module, storage_dtype=torch.float8_e4m3fn, compute_dtype=COMPUTE, skip_modules_pattern=skip)
 
 
 def _stand_in(layer: nn.Linear) -> nn.Parameter:

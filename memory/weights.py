@@ -8,7 +8,8 @@ counts them on the full-size class. The rules are those of the libraries that co
 - diffusers converts every Linear layer but those it keeps in float32; transformers leaves the output head, tied embeddings, and
   T5's and UMT5's `wo` alone.
 - diffusers' layerwise casting holds Linear, convolution and, since 0.37, embedding weights in one byte, except where the name of
-  the module matches `norm` and the like: in FLUX that leaves the modulation layers `norm*.linear` in the compute dtype.
+  the module matches `norm` and the like: in FLUX that leaves the modulation layers `norm*.linear` in the compute dtype. Of models of
+  transformers this pack leaves embeddings and `wo` in it as well, since their dtype is asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import UserError
+from ..loaders.precision import QUANTISED_ROLES
 from ..loaders.registry import load_registry
 
 if TYPE_CHECKING:
@@ -31,9 +33,6 @@ COUNTS_FILE = Path(__file__).parent / "parameter_counts.json"
 
 WeightPrecision = Literal["bf16", "fp16", "fp32", "fp8", "int8", "nf4"]
 WEIGHT_PRECISIONS: tuple[WeightPrecision, ...] = get_args(WeightPrecision)
-
-QUANTISED_ROLES = ("transformer", "unet", "text_encoder", "model")
-"""What the roles of the networks begin with for which a precision is chosen."""
 
 NF4_BLOCK = 64
 """Weights that share a scale (bitsandbytes' default `blocksize`)."""

@@ -209,13 +209,18 @@ def changed(component: Component, choice: Choice) -> Component:
     Raises:
         UserError: they cannot; plans that are applied hold no such choice.
     """
-    from ..loaders.precision import PRECISIONS
+    from ..loaders.placement import check_placement
+    from ..loaders.precision import QUANTISED, QUANTISED_ROLES
 
-    if choice.precision not in PRECISIONS:
-        raise UserError(f"The {component.label} cannot be held as {choice.precision} here. Choose another precision in its loader.")
+    if choice.precision in QUANTISED and not component.role.startswith(QUANTISED_ROLES):
+        raise UserError(f"The {component.label} cannot be held as {choice.precision}. Choose another precision in its loader.")
+    placement = "offload_model" if choice.placement == "cpu" else choice.placement
+    check_placement(placement, choice.precision)
     return replace(
         component,
         precision=cast(Any, choice.precision),
         device="cpu" if choice.placement == "cpu" else component.device,
-        tiling=component.tiling or choice.tile is not None,
+        placement=placement,
+        resident_blocks=choice.resident_blocks,
+        tile=component.tile if choice.tile is None else choice.tile,
     )

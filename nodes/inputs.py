@@ -5,20 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from ..loaders.component import AUTO_SOURCE
-from ..loaders.precision import PRECISIONS
+from ..loaders.precision import PLAIN, PRECISIONS
 from ..loaders.sources import model_folders
 
 Input = tuple[Any, dict[str, Any]]
 
 LARGEST_SEED = 0xFFFFFFFFFFFFFFFF
 LARGEST_SIDE = 8192
+_QUANTISED = (
+    "fp8, int8 and nf4 hold the large networks in 8, 8 and 4 bits: less memory for a little quality; nf4 loses most, int8 is slow. VAEs "
+    "and image encoders keep their own."
+)
 MODEL_DEFAULT = -1.0
 """The value of a guidance that stands for the model's own."""
 
 
 def precision(tooltip: str = "auto is what the model was trained for (bf16).") -> Input:
-    """How weights are held."""
-    return (list(PRECISIONS), {"default": "auto", "tooltip": f"How the weights are held. {tooltip}"})
+    """How the weights of the large networks are held."""
+    return (list(PRECISIONS), {"default": "auto", "tooltip": f"How the weights are held. {tooltip} {_QUANTISED}"})
+
+
+def plain_precision(tooltip: str) -> Input:
+    """How weights are held that are never quantised."""
+    return (list(PLAIN), {"default": "auto", "tooltip": f"How the weights are held. {tooltip}"})
 
 
 def source() -> Input:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..loaders.component import AUTO_SOURCE, select_component
+from ..pipelines.tiles import OWN_TILE
 from ..pipelines.wan_model import WanTransformer, known_models, known_vaes
 from . import inputs
 from .sockets import CLIP_VISION_H, SCHEDULER, UMT5_XXL, WAN_TRANSFORMER, WAN_VAE
@@ -88,7 +89,7 @@ class WanVAELoader:
                     list(known_vaes()),
                     {"default": "wan2.1-vae", "tooltip": "2.1 for all of Wan 2.1 and for Wan 2.2 A14B; 2.2 for TI2V-5B alone."},
                 ),
-                "precision": inputs.precision(
+                "precision": inputs.plain_precision(
                     "auto is fp32, which the authors recommend: bf16 takes half the memory and shows in fine detail."
                 ),
                 "tiling": (
@@ -105,4 +106,4 @@ class WanVAELoader:
 
     def select(self, vae: str, precision: Any = "auto", tiling: bool = False, source: str = AUTO_SOURCE) -> tuple[Any]:
         chosen = select_component(known_vaes()[vae].id, "vae", precision=precision, source=source)
-        return (replace(chosen, tiling=tiling),)
+        return (replace(chosen, tile=OWN_TILE if tiling else None),)

@@ -27,6 +27,7 @@ from .flux_checks import (
 from .handles import check_transformer
 from .prompt_cache import cached
 from .steps import interruptible, report_steps
+from .tiles import use_vae
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,7 @@ def encode_image(vae: Component, image: torch.Tensor) -> Picture:
 
     height, width = image.shape[1:3]
     check_size(width, height)
-    with STORE.use(vae) as (module,):
+    with use_vae(vae) as module:
         pixels = VaeImageProcessor(vae_scale_factor=16).preprocess(image[..., :3].movedim(-1, 1), height, width)
         posterior = module.encode(pixels.to(STORE.device_of(vae), module.dtype)).latent_dist
     return Picture(
@@ -175,7 +176,7 @@ def decode(vae: Component, latents: torch.Tensor) -> torch.Tensor:
     from diffusers.image_processor import VaeImageProcessor
 
     check_latents(vae, latents)
-    with STORE.use(vae) as (module,):
+    with use_vae(vae) as module:
         pixels = module.decode(latents.to(STORE.device_of(vae), module.dtype), return_dict=False)[0]
         pictures: torch.Tensor = VaeImageProcessor(vae_scale_factor=16).postprocess(pixels, output_type="pt")
     return pictures.movedim(1, -1).float().cpu()

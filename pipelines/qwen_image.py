@@ -22,6 +22,7 @@ from .qwen_image_checks import check_conditioning, check_frames, check_latents, 
 from .qwen_image_kinds import LAYERS, TEXT_TO_IMAGE, Kind, kind_of, pipeline_class, proportions
 from .qwen_image_prompt import Prompt, no_parts
 from .steps import StepCallback, interruptible, report_steps
+from .tiles import use_vae
 from .wan_values import denormalise, normalise
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def encode_image(vae: Component, image: torch.Tensor) -> Picture:
 
     height, width = image.shape[1:3]
     check_size(width, height)
-    with STORE.use(vae) as (module,):
+    with use_vae(vae) as module:
         pixels = VaeImageProcessor(vae_scale_factor=16).preprocess(image[..., :3].movedim(-1, 1), height, width)
         posterior = module.encode(pixels.unsqueeze(2).to(STORE.device_of(vae), module.dtype)).latent_dist
     return Picture(posterior.mean.float().cpu(), posterior.parameters.cpu())
@@ -146,7 +147,7 @@ def decode(vae: Component, latents: torch.Tensor) -> torch.Tensor:
     if latents.shape[2] > 1:
         # The first is the picture that the layers make together, which the pipeline leaves out as well.
         latents = latents[:, :, 1:].movedim(2, 1).flatten(0, 1).unsqueeze(2)
-    with STORE.use(vae) as (module,):
+    with use_vae(vae) as module:
         pixels = module.decode(latents.to(STORE.device_of(vae), module.dtype), return_dict=False)[0][:, :, 0]
         pictures: torch.Tensor = VaeImageProcessor(vae_scale_factor=16).postprocess(pixels, output_type="pt")
     return pictures.movedim(1, -1).float().cpu()

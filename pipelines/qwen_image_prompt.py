@@ -16,6 +16,7 @@ from .qwen_image_checks import AUTO_TEMPLATE, LONGEST_PROMPT, check_encoder, che
 from .qwen_image_kinds import EDIT_PLUS, LAYERS, RESOLUTIONS, Kind, pipeline_class, size_for_latents, size_for_prompt
 from .qwen_positions import image_positions
 from .qwen_vl_head import require_head
+from .tiles import use_vae
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +129,7 @@ def encode_references(
 
     check_vae(vae, kind)
     latents = []
-    with STORE.use(vae) as (module,):
+    with use_vae(vae) as module:
         for picture in pictures:
             image = to_pil(picture, kind)
             width, height = size_for_latents(kind, *image.size, resolution)

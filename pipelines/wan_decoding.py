@@ -54,9 +54,13 @@ def stream(vae: Component, latents: Latents) -> Iterator[torch.Tensor]:
     done = 0
     with use_vae(vae) as module:
         for index in range(latents.samples.shape[0]):
-            parts = _one_piece(module, device, config, latents, index) if vae.tiling else _pieces(module, device, config, latents, index)
+            parts = (
+                _one_piece(module, device, config, latents, index)
+                if vae.tile is not None
+                else _pieces(module, device, config, latents, index)
+            )
             for part in parts:
-                done += count if vae.tiling else 1
+                done += count if vae.tile is not None else 1
                 bar.update(done)
                 yield part
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import host
 from ..errors import UserError
 from ..loaders.store import STORE
+from . import tiles
 from .steps import interruptible
 from .wan_checks import FRAME_STEP
 
@@ -44,9 +45,8 @@ def encode(vae: Component, clip: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def use_vae(vae: Component) -> Iterator[Any]:
-    """The VAE's module on the device, with tiling as its handle says."""
-    with STORE.use(vae) as (module,):
-        module.use_tiling = vae.tiling
+    """The VAE's module on the device, working in tiles as its handle says."""
+    with tiles.use_vae(vae) as module:
         try:
             yield module
         finally:

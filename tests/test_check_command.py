@@ -24,7 +24,7 @@ def checked(capsys: pytest.CaptureFixture[str], path: Path, vram: int, ram: int 
     return code, json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize(("path", "vram", "code"), [(FLUX, 48, 0), (FLUX, 8, 4), (WAN_5B, 24, 3), (WAN_5B, 80, 0)])
+@pytest.mark.parametrize(("path", "vram", "code"), [(FLUX, 48, 0), (FLUX, 8, 3), (FLUX, 2, 4), (WAN_5B, 24, 3), (WAN_5B, 80, 0)])
 def test_exit_codes(capsys: pytest.CaptureFixture[str], path: Path, vram: int, code: int) -> None:
     assert checked(capsys, path, vram)[0] == code
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from advanced_models.loaders.store import Store
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
-from advanced_models.pipelines import flux
+from advanced_models.pipelines import flux, tiles
 
 PROMPT = "a red fox jumps over the lazy dog"
 SEED = 1234
@@ -147,7 +147,8 @@ def test_another_seed_loads_nothing(use_host: object, flux_dev: Path, monkeypatc
     from advanced_models.loaders import store as store_module
 
     store = Store()
-    monkeypatch.setattr(flux, "STORE", store)
+    for module in (flux, tiles):
+        monkeypatch.setattr(module, "STORE", store)
     assert store_module.STORE is not store
     first = node_by_node("FLUX.1-dev", "bf16", steps=2)
     assert store.loads == 4

@@ -95,7 +95,7 @@ def test_the_shorter_prompt_of_schnell_holds_with_a_picked_t5(use_host: Standalo
 
 def test_a_module_on_the_cpu_is_not_moved(use_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch) -> None:
     placed: list[int] = []
-    monkeypatch.setattr(StandaloneHost, "place", lambda _, modules: placed.append(len(modules)))
+    monkeypatch.setattr(StandaloneHost, "place", lambda _, modules, staying: placed.append(len(modules)))
     for device, expected in (("auto", [1]), ("cpu", [])):
         placed.clear()
         with Store().use(pick(T5, device=device)):
