@@ -200,10 +200,5 @@ def _key(component: Component, place: ComponentFolder) -> Key:
     )
 
 
-def _module_bytes(module: torch.nn.Module) -> int:
-    tensors = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
 STORE = Store()
 """The one store of this process."""

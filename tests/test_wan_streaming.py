@@ -105,7 +105,7 @@ def test_it_is_an_ordinary_image_to_everybody_else(wan_host: object) -> None:
     assert torch.equal(torch.nn.functional.interpolate(fresh().movedim(-1, 1), scale_factor=0.5), half)
     assert torch.equal(copy.deepcopy(fresh()), expected)
     assert type(fresh()[0]) is torch.Tensor
-    assert fresh().mean().item() == expected.mean().item()
+    assert fresh().mean().item() == pytest.approx(expected.mean().item(), rel=1e-6)  # the order of summation is that of the memory
     changed = fresh()
     changed[0] = 0
     assert (changed[0] == 0).all()
