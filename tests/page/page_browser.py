@@ -25,6 +25,8 @@ QUIET = {
     "Comfy.Workflow.Persist": False,
 }
 
+EMPTY = {"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4}
+
 READY = """() => window.app?.graph && window.app.extensionManager?.setting
     && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 5
     && window.app.extensions.some((extension) => extension.name.startsWith("AdvancedModels"))"""
@@ -95,7 +97,7 @@ class GraphPage:
 
     def clear(self) -> None:
         """An empty graph, no toasts, and forget what was written on the console."""
-        self.page.evaluate("async () => { app.extensionManager.toast.removeAll?.(); await app.loadGraphData(); app.graph.clear(); }")
+        self.page.evaluate("async (empty) => { app.extensionManager.toast.removeAll?.(); await app.loadGraphData(empty); }", EMPTY)
         self.page.mouse.move(5, 500)
         self.lines.clear()
 

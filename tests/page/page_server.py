@@ -51,6 +51,25 @@ NATIVE_NODES: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "PreviewAny": ({"source": ("*",)}, ()),
     "LoadImage": ({"image": (["example.png"], {"image_upload": True})}, ("IMAGE", "MASK")),
     "CLIPTextEncode": ({"text": ("STRING", {"multiline": True}), "clip": ("CLIP",)}, ("CONDITIONING",)),
+    # The graph that a fresh page starts with; it would open a dialog about missing nodes.
+    "CheckpointLoaderSimple": ({"ckpt_name": (["model.safetensors"],)}, ("MODEL", "CLIP", "VAE")),
+    "EmptyLatentImage": ({"width": ("INT", {}), "height": ("INT", {}), "batch_size": ("INT", {})}, ("LATENT",)),
+    "KSampler": (
+        {
+            "model": ("MODEL",),
+            "seed": ("INT", {"control_after_generate": True}),
+            "steps": ("INT", {}),
+            "cfg": ("FLOAT", {}),
+            "sampler_name": (["euler"],),
+            "scheduler": (["normal"],),
+            "positive": ("CONDITIONING",),
+            "negative": ("CONDITIONING",),
+            "latent_image": ("LATENT",),
+            "denoise": ("FLOAT", {}),
+        },
+        ("LATENT",),
+    ),
+    "VAEDecode": ({"samples": ("LATENT",), "vae": ("VAE",)}, ("IMAGE",)),
     "CLIPLoader": ({"clip_name": (["t5.safetensors"],)}, ("CLIP",)),
 }
 """ComfyUI's own nodes that the example workflows or the tests need: required inputs, outputs."""
