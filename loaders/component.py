@@ -13,6 +13,7 @@ from .registry import load_registry
 if TYPE_CHECKING:
     from .lora import Lora
     from .schema import ComponentEntry, Model
+    from .step_cache import StepCache
 
 AUTO_SOURCE = "auto"
 """Search the model folders, then the hub cache, for the first place that holds the component."""
@@ -25,12 +26,13 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 
 @dataclass(frozen=True)
 class Component:
-    """One part of one model, as a value: equal handles mean the same loaded module.
+    """One part of one model, as a value.
 
     `model` and `role` name it within its model; `id` is the registry's component, which other models may share. `source` is
     `AUTO_SOURCE` or the name of a folder below ComfyUI's `models/diffusers`. With `offload_group` the first `resident_blocks` blocks stay
     on the device. A VAE with a `tile` works on overlapping squares of so many pixels (0: the VAE's own choice) one after the other: less
     memory, more time. `loras` lie beside a transformer's weights, in the order given.
+    `step_cache` is put onto the module for the length of a run; all else decides which loaded module the handle means.
     """
 
     id: str
@@ -43,6 +45,7 @@ class Component:
     resident_blocks: int = 0
     tile: int | None = None
     loras: tuple[Lora, ...] = ()
+    step_cache: StepCache | None = None
 
     @property
     def entry(self) -> ComponentEntry:

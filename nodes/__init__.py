@@ -8,6 +8,7 @@ from .lora import LoRALoader
 from .qwen_image import QwenImageEncode, QwenImageLoader, QwenImagePromptEncode
 from .qwen_image_denoise import QwenImageDecode, QwenImageDenoise
 from .qwen_vl import QwenVLChat, QwenVLLoader
+from .step_cache import StepCache
 from .text_encoders import TextEncoderPicker
 from .video import VideoCombine
 from .wan import WanDecode, WanDenoise
@@ -20,6 +21,7 @@ _NODES = (
     (VideoCombine,),
     (TextEncoderPicker,),
     (LoRALoader,),
+    (StepCache,),
     (VRAMGuard,),
     (QwenVLLoader, QwenVLChat),
     (QwenImageLoader, QwenImagePromptEncode, QwenImageEncode, QwenImageDenoise, QwenImageDecode),
@@ -43,6 +45,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "WanDecode": "Wan Decode",
     "TextEncoderPicker": "Text Encoder Picker",
     "LoRALoader": "LoRA Loader",
+    "StepCache": "Step Cache",
     "VRAMGuard": "VRAM Guard",
     "QwenVLLoader": "Qwen-VL Loader",
     "QwenVLChat": "Qwen-VL Chat",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ..errors import UserError
 from ..loaders.component import Component
 from ..loaders.lora import Lora, check_loras, lora_files, preset_of, registry_loras, with_lora
+from ..pipelines.handles import experts_of, with_experts
 from ..pipelines.wan_model import WanTransformer
 from .sockets import ANY_TRANSFORMER
 
@@ -77,7 +77,7 @@ def add_lora(
 
     Raises UserError when the model has no such LoRA or no second expert, when a file is not here, and when peft is missing.
     """
-    experts = _experts(transformer)
+    experts = experts_of(transformer)
     chosen = _chosen(experts["transformer"], lora, strength)
     if low_noise_lora != NONE:
         if "transformer_2" not in experts:
@@ -88,18 +88,7 @@ def add_lora(
     changed = {role: with_lora(expert, chosen[role]) if role in chosen else expert for role, expert in experts.items()}
     for expert in changed.values():
         check_loras(expert)
-    if isinstance(transformer, WanTransformer):
-        return replace(transformer, **changed)
-    return changed["transformer"]
-
-
-def _experts(transformer: Any) -> dict[str, Component]:
-    """Role -> handle of each network in what came over the wire."""
-    if isinstance(transformer, WanTransformer):
-        return dict(zip(("transformer", "transformer_2"), transformer.components, strict=False))
-    if isinstance(transformer, Component):
-        return {"transformer": transformer}
-    raise UserError("LoRALoader takes a transformer of this pack: connect FluxLoader, WanLoader or QwenImageLoader.")
+    return with_experts(transformer, changed)
 
 
 def _chosen(transformer: Component, lora: str, strength: float) -> dict[str, Lora]:

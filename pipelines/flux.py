@@ -8,6 +8,7 @@ Latents outside these functions are in VAE space: unpacked [B, 16, H/8, W/8], as
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from .flux_checks import (
 )
 from .handles import check_transformer
 from .prompt_cache import cached
+from .step_cache import cached_steps, check_step_cache
 from .steps import interruptible, report_steps
 from .tiles import use_vae
 
@@ -140,6 +142,10 @@ def denoise(
     noise_schedule = STORE.companion(scheduler or transformer.sibling("scheduler"))
     changes = schedule_changes(transformer, scheduler)
     own_steps, own_guidance = _defaults(transformer)
+    steps = steps or own_steps
+    # What FluxImg2ImgPipeline.get_timesteps leaves of a schedule.
+    left = math.ceil(steps * strength)
+    check_step_cache(transformer, left, strength=strength)
     generator = torch.Generator("cpu").manual_seed(seed)
     with STORE.use(transformer) as (module,):
         dtype = module.dtype
@@ -153,13 +159,13 @@ def denoise(
             **_no_parts() | {"transformer": module, "scheduler": type(noise_schedule).from_config(noise_schedule.config, **changes)}
         )
         pipeline.set_progress_bar_config(disable=True)
-        with interruptible(module):
+        with interruptible(module), cached_steps(module, transformer, left):
             packed = pipeline(
                 prompt_embeds=_each_repeated(prompt.embeds, count).to(device, dtype),
                 pooled_prompt_embeds=_each_repeated(prompt.pooled, count).to(device, dtype),
                 width=width,
                 height=height,
-                num_inference_steps=steps or own_steps,
+                num_inference_steps=steps,
                 guidance_scale=own_guidance if prompt.guidance is None else prompt.guidance,
                 generator=generator,
                 output_type="latent",
@@ -182,12 +188,13 @@ def decode(vae: Component, latents: torch.Tensor) -> torch.Tensor:
     return pictures.movedim(1, -1).float().cpu()
 
 
-def _defaults(transformer: Component) -> tuple[int | None, float | None]:
+def _defaults(transformer: Component) -> tuple[int, float | None]:
     """Steps and guidance where nobody asks for others: those of the registry LoRA on the transformer before the model's."""
     settings, defaults = settings_of(transformer), transformer.model_entry.defaults
+    steps = defaults.steps or 28
     if settings is None:
-        return defaults.steps, defaults.guidance
-    return settings.steps or defaults.steps, defaults.guidance if settings.guidance is None else settings.guidance
+        return steps, defaults.guidance
+    return settings.steps or steps, defaults.guidance if settings.guidance is None else settings.guidance
 
 
 def _no_parts() -> dict[str, Any]:

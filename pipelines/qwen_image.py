@@ -9,6 +9,7 @@ them; T is 1, or 1 + layers for the pictures of Qwen-Image-Layered, whose first 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from .handles import check_transformer
 from .qwen_image_checks import check_conditioning, check_frames, check_latents, check_size, check_strength
 from .qwen_image_kinds import LAYERS, TEXT_TO_IMAGE, Kind, kind_of, pipeline_class, proportions
 from .qwen_image_prompt import Prompt, no_parts
+from .step_cache import cached_steps, check_step_cache
 from .steps import StepCallback, interruptible, report_steps
 from .tiles import use_vae
 from .wan_values import denormalise, normalise
@@ -83,6 +85,7 @@ def denoise(
     model = transformer.model_entry
     kind = kind_of(model) or TEXT_TO_IMAGE
     own_steps, own_cfg = _defaults(transformer)
+    steps = steps or own_steps
     scale = own_cfg if true_cfg is None else true_cfg
     check_size(width, height)
     check_strength(strength, has_picture=picture is not None, has_mask=mask is not None)
@@ -95,6 +98,9 @@ def denoise(
         check_latents(transformer, picture.mean)
         if strength == 0:
             return picture.mean.repeat(batch_size, 1, 1, 1, 1)
+    # What QwenImageImg2ImgPipeline.get_timesteps leaves of a schedule.
+    left = math.ceil(steps * strength)
+    check_step_cache(transformer, left)
     width, height = _size(transformer, kind, positive, picture, width, height)
 
     vae_config = read_config(transformer.sibling("vae"))
@@ -122,7 +128,7 @@ def denoise(
             start |= _LAYERS_CALL | {"layers": frames - 1}
             del start["width"], start["height"]  # the picture's
         pipeline.set_progress_bar_config(disable=True)
-        with interruptible(module):
+        with interruptible(module), cached_steps(module, transformer, left):
             packed = _run(
                 pipeline,
                 report_steps(lambda latents: _unpack(latents, height, width, frames)[:, :, 0], LATENT_FORMAT),
@@ -130,7 +136,7 @@ def denoise(
                 **{f"negative_{name}": tensor for part in guided for name, tensor in _conditioning(part, count, device, dtype).items()},
                 true_cfg_scale=scale,
                 num_images_per_prompt=copies,
-                num_inference_steps=steps or own_steps,
+                num_inference_steps=steps,
                 generator=generator,
                 **start,
             )
@@ -182,11 +188,11 @@ def _run(pipeline: Any, report: StepCallback, **call: Any) -> torch.Tensor:
     raise AssertionError("a run has at least one step")
 
 
-def _defaults(transformer: Component) -> tuple[int | None, float]:
+def _defaults(transformer: Component) -> tuple[int, float]:
     """Steps and true_cfg where nobody asks for others: those of the registry LoRA on the transformer before the model's."""
     settings, defaults = settings_of(transformer), transformer.model_entry.defaults
     steps, scale = (None, None) if settings is None else (settings.steps, settings.true_cfg)
-    return steps or defaults.steps, (defaults.true_cfg or 1.0) if scale is None else scale
+    return steps or defaults.steps or 50, (defaults.true_cfg or 1.0) if scale is None else scale
 
 
 def _guidance(scale: float, negative: Prompt | None) -> tuple[Prompt, ...]:

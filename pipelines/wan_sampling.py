@@ -7,7 +7,7 @@ beside the latents. Being our own, it loads an expert when its first step comes,
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import host
 from ..errors import UserError
 from ..loaders.store import STORE
+from .step_cache import cached_steps, check_step_cache
 from .steps import interruptible
 from .wan_values import UnfinishedRun
 
@@ -59,6 +60,15 @@ class Conditions:
     clip: torch.Tensor | None = None
 
 
+@dataclass(frozen=True)
+class _Shift:
+    """Consecutive steps of one expert."""
+
+    expert: Component
+    guidance: float
+    steps: int
+
+
 def new_schedule(
     scheduler: Any, steps: int, strength: float, shift: float | None, device: torch.device, changes: Mapping[str, Any] | None = None
 ) -> tuple[Any, torch.Tensor]:
@@ -98,11 +108,13 @@ def advance(run: Run, wan: WanTransformer, layout: Layout, conditions: Condition
 
     bar = host.current().progress(end - run.step, layout.latent_format)
     first = run.step
+    shifts = _shifts(run, wan, layout, conditions, end)
+    check_step_cache(wan.transformer, max(shift.steps for shift in shifts))
     with torch.no_grad():
-        for expert, guidance, stop in _shifts(run, wan, layout, conditions, end):
-            with STORE.use(expert) as (module,), interruptible(module):
-                inputs = _Inputs(conditions, run.latents, module.dtype, guidance)
-                while run.step < stop:
+        for shift in shifts:
+            with STORE.use(shift.expert) as (module,), interruptible(module), cached_steps(module, shift.expert, shift.steps):
+                inputs = _Inputs(conditions, run.latents, module.dtype, shift.guidance)
+                for _ in range(shift.steps):
                     host.current().raise_if_interrupted()
                     _step(run, module, inputs, expand_timesteps=layout.expand_timesteps)
                     _report(bar, run, first)
@@ -111,17 +123,15 @@ def advance(run: Run, wan: WanTransformer, layout: Layout, conditions: Condition
         run.latents = (1 - mask) * kept + mask * run.latents
 
 
-def _shifts(run: Run, wan: WanTransformer, layout: Layout, conditions: Conditions, end: int) -> Iterator[tuple[Component, float, int]]:
-    """Which expert works from the run's step on, with which guidance, and up to which step; until `end`."""
+def _shifts(run: Run, wan: WanTransformer, layout: Layout, conditions: Conditions, end: int) -> list[_Shift]:
+    """Who works from the run's step on, until `end`."""
     if wan.transformer_2 is None or layout.boundary_ratio is None:
-        yield wan.transformer, conditions.guidance, end
-        return
+        return [_Shift(wan.transformer, conditions.guidance, end - run.step)]
     boundary = layout.boundary_ratio * run.scheduler.config.num_train_timesteps
     switch = int((run.timesteps >= boundary).sum())
-    if run.step < switch:
-        yield wan.transformer, conditions.guidance, min(switch, end)
-    if end > switch:
-        yield wan.transformer_2, conditions.guidance_2, end
+    first = _Shift(wan.transformer, conditions.guidance, min(switch, end) - run.step)
+    second = _Shift(wan.transformer_2, conditions.guidance_2, end - max(switch, run.step))
+    return [shift for shift in (first, second) if shift.steps > 0]
 
 
 class _Inputs:

@@ -10,6 +10,7 @@ import torch
 from advanced_models.loaders.store import Store
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from advanced_models.pipelines import flux, tiles
+from step_cache_support import enable_cache
 
 PROMPT = "a red fox jumps over the lazy dog"
 SEED = 1234
@@ -46,12 +47,13 @@ def mask() -> torch.Tensor:
     return (torch.arange(SIZE["width"]) >= SIZE["width"] // 2).float().expand(1, SIZE["height"], -1).clone()
 
 
-def whole_pipeline(pipeline_class: str, folder: Path, precision: str, **call: Any) -> torch.Tensor:
+def whole_pipeline(pipeline_class: str, folder: Path, precision: str, cache: Any = None, **call: Any) -> torch.Tensor:
     """Pictures [B, H, W, 3] of the monolithic pipeline."""
     import diffusers
 
     pipeline = getattr(diffusers, pipeline_class).from_pretrained(folder).to(DTYPES[precision])
     pipeline.set_progress_bar_config(disable=True)
+    enable_cache(pipeline, cache)
     with torch.inference_mode():
         images = pipeline(PROMPT, **SIZE, **call, generator=torch.Generator().manual_seed(SEED), output_type="pt").images
     return images.movedim(1, -1).float()

@@ -10,6 +10,7 @@ import torch
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from PIL import Image
 from qwen_models import dtype_option, picture, processor_of, qwen_folder, qwen_host, small_pictures, token_types, without_pipeline
+from step_cache_support import enable_cache
 
 __all__ = ["qwen_folder", "qwen_host", "small_pictures"]
 
@@ -24,7 +25,9 @@ def precision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def whole_pipeline(pipeline_class: str, folder: Path, precision: str, prompt: Any, negative: Any, **call: Any) -> torch.Tensor:
+def whole_pipeline(
+    pipeline_class: str, folder: Path, precision: str, prompt: Any, negative: Any, cache: Any = None, **call: Any
+) -> torch.Tensor:
     """Pictures [B, H, W, C] of the monolithic pipeline."""
     import diffusers
 
@@ -32,6 +35,7 @@ def whole_pipeline(pipeline_class: str, folder: Path, precision: str, prompt: An
     # Not `.to(dtype)` afterwards: that would round the encoder's rotary frequencies, which stay in float32.
     pipeline = getattr(diffusers, pipeline_class).from_pretrained(folder, **parts, **dtype_option(precision))
     pipeline.set_progress_bar_config(disable=True)
+    enable_cache(pipeline, cache)
     call = {"num_inference_steps": STEPS, "true_cfg_scale": 4.0} | call
     with torch.inference_mode(), token_types(pipeline.text_encoder):
         images = pipeline(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from PIL import Image
+from step_cache_support import enable_cache
 
 PROMPT, NEGATIVE = "a red fox jumps over the lazy dog", "blurry"
 SEED = 1234
@@ -78,7 +79,13 @@ def node_by_node(
 
 
 def whole_pipeline(
-    pipeline_class: str, folder: Path, precision: str, vae_dtype: torch.dtype = torch.float32, tiling: bool = False, **call: Any
+    pipeline_class: str,
+    folder: Path,
+    precision: str,
+    vae_dtype: torch.dtype = torch.float32,
+    tiling: bool = False,
+    cache: Any = None,
+    **call: Any,
 ) -> torch.Tensor:
     """Frames [T, H, W, 3] of the monolithic pipeline, with VAE and image encoder in float32 as the model cards have them."""
     import diffusers
@@ -90,6 +97,7 @@ def whole_pipeline(
         parts["image_encoder"] = transformers.CLIPVisionModel.from_pretrained(folder / "image_encoder", dtype=torch.float32)
     pipeline = getattr(diffusers, pipeline_class).from_pretrained(folder, torch_dtype=DTYPES[precision], **parts)
     pipeline.set_progress_bar_config(disable=True)
+    enable_cache(pipeline, cache)
     pipeline.vae.use_tiling = tiling
     size = SIZE if pipeline_class == "WanVideoToVideoPipeline" else {**SIZE, "num_frames": FRAMES}
     settings = {"prompt": PROMPT, "negative_prompt": NEGATIVE, "num_inference_steps": STEPS, "guidance_scale": 5.0, **size, **call}
