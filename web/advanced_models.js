@@ -23,12 +23,12 @@ app.registerExtension({
     addGauge();
     addSidebarTab();
   },
-  nodeCreated(node) {
+  nodeCreated(/** @type {any} */ node) {
     if (kind(node) === "TextEncoderPicker") followRole(node);
     if (LOADERS.includes(kind(node))) showCost(node);
     if (kind(node) === "VRAMGuard") showVerdict(node);
   },
-  loadedGraphNode(node) {
+  loadedGraphNode(/** @type {any} */ node) {
     // Values of a loaded graph are set without telling the widget.
     if (kind(node) === "TextEncoderPicker") followRole(node);
     node.refreshCost?.();

@@ -7,13 +7,13 @@
  * @param {any} node
  */
 export function followRole(node) {
-  const role = node.widgets?.find((widget) => widget.name === "role");
+  const role = node.widgets?.find((/** @type {any} */ widget) => widget.name === "role");
   const sockets = node.constructor.nodeData?.input?.required?.role?.[1]?.sockets;
   if (!role || !sockets) return;
   if (!role.followed) {
     role.followed = true;
     const callback = role.callback;
-    role.callback = function (...values) {
+    role.callback = function (/** @type {any[]} */ ...values) {
       const result = callback?.apply(this, values);
       narrow(node, sockets[role.value]);
       return result;
