@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "run a workflow file without ComfyUI",
     "models": "list the models of the registry: sizes, memory, licence, warnings",
     "video": "say what a video file holds",
+    "download": "download what a model lacks, after a table of files, bytes, free disk and licence",
     "check": "say before anything is downloaded whether a workflow fits, and what would",
     "estimate": "memory that components need, with the terms each figure is made of",
     "demo": "build small models and run the example workflows with them",

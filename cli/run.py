@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change a value; NODE is an id, or a class or title that only one node has. May be given several times",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object: outputs, timings, what was cached")
+    parser.add_argument("--offline", action="store_true", help="download nothing: say what is missing instead")
     parser.add_argument("--models", type=Path, metavar="DIR", help="model folder laid out as ComfyUI's (default: ./models)")
     parser.add_argument("--input", type=Path, metavar="DIR", help="where LoadImage looks (default: the folder of the workflow)")
     parser.add_argument("--comfyui", type=Path, metavar="DIR", help="a ComfyUI folder whose models, input and user folders are used")
@@ -55,9 +57,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: the workflow, a `--set` or a folder is wrong.
     """
+    from ..loaders.downloads import SWITCH
     from ..nodes import NODE_CLASS_MAPPINGS
     from ..workflows.native import NATIVE_NODES
 
+    if args.offline:
+        os.environ[SWITCH] = "off"
     return run_with(args, {**NATIVE_NODES, **NODE_CLASS_MAPPINGS})
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import host
 from ..host.tensors import byte_count
+from .downloads import obtain
 from .lora import check_loras, loras_key
 from .placement import check_placement
 from .precision import check_precision
-from .sources import find, locate
+from .sources import find
 from .weight_files import find_weight_files, fingerprint
 from .weights import check_config, load_companion, load_module
 
@@ -72,7 +73,7 @@ class Store:
             for component in components:
                 check_precision(component.precision, self.device_of(component).type)
                 check_placement(component.placement, component.precision)
-                check_config(component, locate(component))
+                check_config(component, obtain(component))
                 check_loras(component)
             for component in components:
                 entries.append(self._acquire(component))
@@ -143,7 +144,7 @@ class Store:
 
     def _acquire(self, component: Component) -> Entry:
         """The entry of a component, loaded if need be, counted as in use."""
-        place = locate(component)
+        place = obtain(component)
         key = _key(component, place)
         with self._loading:
             entry = self._entries.get(key) or self._load(component, place)

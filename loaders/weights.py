@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from .. import host
 from ..errors import UserError
 from ..host.environment import explain_import_error
+from .downloads import obtain
 from .lora_weights import apply_loras
 from .placement import stream_blocks
 from .precision import torch_dtype
 from .processors import has_torchvision, load_processor
 from .quantise import cast_layerwise, convert_linear
-from .sources import locate, read_config
+from .sources import read_config
 from .weight_files import BrokenFilesError, read_weight_files
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def load_companion(component: Component) -> Any:
     cls = component_class(component)
     if hasattr(cls, "from_config"):
         return cls.from_config(read_config(component))
-    place = locate(component)
+    place = obtain(component)
     try:
         if component.entry.socket == "PROCESSOR":
             return load_processor(cls, place.folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ..loaders.sources import locate, read_config
+from ..loaders.downloads import obtain
+from ..loaders.sources import read_config
 from ..loaders.weight_files import read_weight_files
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def require_head(model: Component) -> None:
     tied = config.get("tie_word_embeddings", False) or config.get("text_config", {}).get("tie_word_embeddings", False)
     if tied:
         return
-    place = locate(model)
+    place = obtain(model)
     if not any(name.endswith("lm_head.weight") for name in read_weight_files(place).tensors):
         raise UserError(
             f"{place.label} lacks the language head (lm_head): it can encode prompts, and it cannot write. "

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import host
-from ..loaders.sources import locate, read_config
+from ..loaders.downloads import obtain
+from ..loaders.sources import read_config
 from ..loaders.store import STORE
 from .steps import interruptible
 from .wan_checks import check_vae
@@ -35,7 +36,7 @@ def decode(vae: Component, latents: Latents) -> DecodedFrames:
     from .decoded_frames import DecodedFrames
 
     batch, _, count, height, width = _checked(vae, latents.samples)
-    locate(vae)
+    obtain(vae)
     config = read_config(vae)
     side, frames = spatial_factor(config), batch * (1 + (count - 1) * temporal_factor(config))
     return DecodedFrames((frames, side * height, side * width, 3), partial(stream, vae, latents))

@@ -1,0 +1,106 @@
+"""Which files a component needs from the hub, how many bytes they are and what of them is here already."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from .schema import Location
+
+_COMPANIONS = (".json", ".txt", ".model", ".jinja")
+_WEIGHTS = re.compile(r"(diffusion_pytorch_model|model)(\.(?P<variant>[a-z0-9]+))?(-\d+-of-\d+)?(\.[a-z0-9]+)?\.safetensors")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a repository: its path there, its bytes, and the hash its content must have."""
+
+    name: str
+    size: int
+    digest: str
+    """sha256 of a large file, git's blob id (sha1) of a small one; the hub cache names its blobs after it."""
+
+
+@dataclass(frozen=True)
+class DownloadPlan:
+    """The files of one repository that are to be downloaded, and where they go."""
+
+    repository: str
+    commit: str
+    files: tuple[RemoteFile, ...]
+    folder: Path
+    """The repository's folder in the hub cache, or the model's folder below ComfyUI's."""
+    in_cache: bool
+    gated: bool
+
+    def target(self, file: RemoteFile) -> Path:
+        """Where the file's bytes lie when it is whole."""
+        return self.folder / "blobs" / file.digest if self.in_cache else self.folder / file.name
+
+    def partial(self, file: RemoteFile) -> Path:
+        """Where they lie until then. It is named after the content, so that a changed file never continues an older one."""
+        target = self.target(file)
+        return target.with_name(f"{target.name}.{file.digest[:12]}.partial")
+
+    def is_here(self, file: RemoteFile) -> bool:
+        """Whether the file is whole: it only gets its name after its hash was checked."""
+        target = self.target(file)
+        return target.is_file() and target.stat().st_size == file.size
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes still to be transferred; what an interrupted download left counts as here."""
+        return sum(file.size - self._have(file) for file in self.files)
+
+    def _have(self, file: RemoteFile) -> int:
+        if self.is_here(file):
+            return file.size
+        partial = self.partial(file)
+        return min(partial.stat().st_size, file.size) if partial.is_file() else 0
+
+    @property
+    def free_bytes(self) -> int:
+        """Free disk at the target."""
+        folder = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
+        return shutil.disk_usage(folder).free
+
+    def check_disk(self) -> None:
+        """Raises UserError with both numbers when the files do not fit; the hub's library would only warn."""
+        missing, free = self.missing_bytes, self.free_bytes
+        if missing > free:
+            raise UserError(
+                f"{self.repository} needs {missing / 1e9:.2f} GB more and the disk has {free / 1e9:.2f} GB free: "
+                "free some space, or set HF_HOME to a folder on a larger disk."
+            )
+
+
+def chosen_files(siblings: list[Any], location: Location) -> tuple[RemoteFile, ...]:
+    """The files of a location that are used: weights once, as safetensors, with the configs and vocabularies beside them.
+
+    `siblings` are those of the hub's `model_info(files_metadata=True)`.
+    """
+    prefix = f"{location.subfolder}/" if location.subfolder else ""
+    if location.file is not None:
+        return tuple(_remote(s) for s in siblings if s.rfilename == location.file)
+    inside = {s.rfilename[len(prefix) :]: s for s in siblings if s.rfilename.startswith(prefix)}
+    weights = [name for name in inside if (found := _WEIGHTS.fullmatch(name)) and found["variant"] == location.variant]
+    if any("-of-" in name for name in weights):
+        weights = [name for name in weights if "-of-" in name]
+    companions = [name for name in inside if "/" not in name and name.endswith(_COMPANIONS)]
+    return tuple(_remote(inside[name]) for name in sorted({*weights, *companions}))
+
+
+def _remote(sibling: Any) -> RemoteFile:
+    digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+    return RemoteFile(sibling.rfilename, sibling.size, digest)
