@@ -122,8 +122,10 @@ def _cached_snapshot(repository: str) -> Path | None:
 
     try:
         return Path(snapshot_download(repository, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
+    except LocalEntryNotFoundError as error:
+        # Newer hub libraries refuse a snapshot without every file of the repository; one component is whole in it all the same.
+        partial = getattr(error, "snapshot_path", None)
+        return Path(partial) if partial else None
 
 
 def _read_json(path: Path, label: str) -> dict[str, Any]:
