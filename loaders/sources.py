@@ -15,6 +15,7 @@ from .. import host
 from ..errors import UserError
 from .component import AUTO_SOURCE, Component
 from .registry import load_registry
+from .single_files import find_file, holds, is_file_source
 
 if TYPE_CHECKING:
     from .schema import ComponentEntry
@@ -37,6 +38,8 @@ class ComponentFolder:
     folder: Path
     label: str
     """The folder as a user knows it, without the machine's own path: `models/diffusers/FLUX.1-dev/vae`."""
+    file: Path | None = None
+    """The one file that holds the weights where that is how the user has them; the folder is then the one of the bundled config."""
 
 
 def model_folders() -> list[str]:
@@ -89,20 +92,41 @@ def _candidates(component: Component) -> Iterator[ComponentFolder]:
     """Where the component may be, in the order of the search; the folders need not exist."""
     entry = component.entry
     roots = host.current().model_folders(MODELS_KIND)
-    if component.source != AUTO_SOURCE:
+    if is_file_source(component.source):
+        place = _single_file(component)
+        if place is not None:
+            yield place
+            return
+    elif component.source != AUTO_SOURCE:
         # A folder on disk has the layout of the model's own repository.
         subfolder = entry.location_in(component.model_entry.repository).subfolder
         for root in roots:
             yield _subfolder(root / component.source, subfolder, f"models/{MODELS_KIND}/{component.source}")
         return
-    for place in entry.locations:
-        for name in _folder_names(place.repository):
+    for location in entry.locations:
+        for name in _folder_names(location.repository):
             for root in roots:
-                yield _subfolder(root / name, place.subfolder, f"models/{MODELS_KIND}/{name}")
-    for place in entry.locations:
-        snapshot = _cached_snapshot(place.repository)
+                yield _subfolder(root / name, location.subfolder, f"models/{MODELS_KIND}/{name}")
+    for location in entry.locations:
+        snapshot = _cached_snapshot(location.repository)
         if snapshot is not None:
-            yield _subfolder(snapshot, place.subfolder, f"the hub cache's {place.repository}")
+            yield _subfolder(snapshot, location.subfolder, f"the hub cache's {location.repository}")
+
+
+def _single_file(component: Component) -> ComponentFolder | None:
+    """The chosen file, if it holds this component; None when it holds another part of the model, so that this one is found as `auto`.
+
+    Raises UserError when the file holds no part of the model.
+    """
+    path = find_file(component.source)
+    parts = {entry.id: entry for entry in component.model_entry.entries.values()}
+    held = [name for name, entry in parts.items() if (config := bundled_config(entry)) and holds(path, entry, _read_json(config, name))]
+    if not held:
+        raise UserError(
+            f"models/{component.source} holds no text encoder of {component.model_entry.name}, by the size of its vocabulary: "
+            f"choose another source, or '{AUTO_SOURCE}'."
+        )
+    return ComponentFolder(BUNDLED_CONFIGS / component.id, f"models/{component.source}", path) if component.id in held else None
 
 
 def _folder_names(repository: str) -> list[str]:
@@ -141,7 +165,7 @@ def _read_json(path: Path, label: str) -> dict[str, Any]:
 def _advice(component: Component) -> str:
     """What is missing of the model, how much it is, under which terms, and the command that brings all of it."""
     place = component.entry.location_in(component.model_entry.repository)
-    if component.source != AUTO_SOURCE:
+    if component.source != AUTO_SOURCE and not is_file_source(component.source):
         return (
             f"models/{MODELS_KIND}/{component.source} has no folder {place.subfolder}, which should hold the {component.label}: "
             f"choose another source, or '{AUTO_SOURCE}'."

@@ -190,7 +190,7 @@ class Store:
 def _key(component: Component, place: ComponentFolder) -> Key:
     # Hub caches name files by content through links, so the real path tells the same file in two snapshots apart from a changed one.
     return (
-        place.folder.resolve(),
+        (place.file or place.folder).resolve(),
         fingerprint(find_weight_files(place)),
         component.entry.class_name,
         component.precision,

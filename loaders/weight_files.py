@@ -56,6 +56,8 @@ def find_weight_files(place: ComponentFolder) -> tuple[Path, ...]:
 
     Raises BrokenFilesError when there are none, when a shard that the index names is missing, and when only pickle files are there.
     """
+    if place.file is not None:
+        return (place.file,)
     for stem in _STEMS:
         index = place.folder / f"{stem}{_INDEX_SUFFIX}"
         if index.is_file():
@@ -93,9 +95,8 @@ def read_weight_files(place: ComponentFolder) -> WeightFiles:
                     part = file.get_slice(name)
                     tensors[name] = Tensor(part.get_dtype(), tuple(part.get_shape()))
         except (SafetensorError, OSError) as error:
-            raise BrokenFilesError(
-                f"{place.label}/{path.name} is damaged or was not downloaded to its end ({error}): download it again."
-            ) from error
+            label = place.label if place.file else f"{place.label}/{path.name}"
+            raise BrokenFilesError(f"{label} is damaged or was not downloaded to its end ({error}): download it again.") from error
     return WeightFiles(files, tensors)
 
 

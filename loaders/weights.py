@@ -17,6 +17,7 @@ from .placement import stream_blocks
 from .precision import torch_dtype
 from .processors import has_torchvision, load_processor
 from .quantise import cast_layerwise, convert_linear
+from .single_files import read_tensors
 from .sources import read_config
 from .weight_files import BrokenFilesError, read_weight_files
 
@@ -58,7 +59,9 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
     # Parameters made inside inference mode could not be changed in place outside it later; nodes run inside it.
     with torch.inference_mode(False), torch.no_grad(), _without_bars(entry.library):
         try:
-            module, report = cls.from_pretrained(place.folder, **options)
+            if place.file is not None:
+                options |= {"config": cls.config_class.from_pretrained(place.folder), "state_dict": read_tensors(place.file, dtype)}
+            module, report = cls.from_pretrained(place.folder if place.file is None else None, **options)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise BrokenFilesError(
                 f"{place.label} does not load as a {entry.class_name} ({_first_line(error)}): its config does not fit its weights. "

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..loaders.component import AUTO_SOURCE
 from ..loaders.precision import PLAIN, PRECISIONS
+from ..loaders.single_files import file_sources
 from ..loaders.sources import model_folders
 
 Input = tuple[Any, dict[str, Any]]
@@ -34,9 +35,9 @@ def source() -> Input:
     """Where files are."""
     tooltip = (
         "Where the files are. auto looks in models/diffusers for a folder named like the model, then in the hub cache. Choose a folder to "
-        "use a fine-tune in the diffusers layout."
+        "use a fine-tune in the diffusers layout, or a file of text_encoders for the part that it holds; the rest is then found as by auto."
     )
-    return ([AUTO_SOURCE, *model_folders()], {"default": AUTO_SOURCE, "tooltip": tooltip, "advanced": True})
+    return ([AUTO_SOURCE, *model_folders(), *file_sources()], {"default": AUTO_SOURCE, "tooltip": tooltip, "advanced": True})
 
 
 def seed(tooltip: str) -> Input:
