@@ -136,6 +136,11 @@ class Store:
         gc.collect()
         return True
 
+    def leave_device(self) -> None:
+        """Take everything off the computing device. What is loaded stays so, in main memory."""
+        host.current().release([entry.module for entry in self.entries()])
+        gc.collect()
+
     def clear(self) -> None:
         """Drop everything that nobody uses."""
         self.evict(self.byte_count)

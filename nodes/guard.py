@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .. import host
-from ..errors import UserError
-from ..loaders.component import Component
 from .sockets import LOAD_PLAN
 
 if TYPE_CHECKING:
-    from ..memory.plan_values import Choice, Machine, Plan
+    from ..memory.plan_values import Machine, Plan
     from ..memory.preflight import Preflight, Report
 
 MOST_COMPONENTS = 8
@@ -102,6 +99,7 @@ class VRAMGuard:
         unique_id: str | None = None,
         **components: Any,
     ) -> dict[str, Any]:
+        from ..memory.apply_plan import under_plan
         from ..memory.plan_values import Wishes
 
         given = [components.get(f"component_{number}") for number in range(1, MOST_COMPONENTS + 1)]
@@ -117,7 +115,7 @@ class VRAMGuard:
         if report.verdict in ("fits", "tight", "unknown"):
             return _answer(given, report.plan, text, report.verdict != "unknown")
         if report.verdict == "fits_with_plan" and mode == FIX and report.plan is not None:
-            return _answer([_under(value, flight, report.plan) for value in given], report.plan, text, True)
+            return _answer([under_plan(value, flight, report.plan) for value in given], report.plan, text, True)
         if mode == BLOCK:
             blocker = host.current().blocker(text)
             return {"ui": {"text": [text]}, "result": (*([blocker] * MOST_COMPONENTS), report.plan, text, False)}
@@ -189,38 +187,3 @@ def _machine(budget: float) -> Machine | None:
 
 def _answer(values: list[Any], plan: Plan | None, text: str, fits: bool) -> dict[str, Any]:
     return {"ui": {"text": [text]}, "result": (*values, plan, text, fits)}
-
-
-def _under(value: Any, flight: Preflight, plan: Plan) -> Any:
-    """A handle, or a value made of handles, with the plan's choices; anything else as it is."""
-    if isinstance(value, Component):
-        part = next((part for part in flight.parts if part.component == value.id), None)
-        return value if part is None else changed(value, plan.choices[part.name])
-    if is_dataclass(value) and not isinstance(value, type):
-        held = {entry.name: getattr(value, entry.name) for entry in fields(value) if entry.init}
-        parts = {name: _under(inner, flight, plan) for name, inner in held.items() if isinstance(inner, Component)}
-        return replace(value, **parts) if parts else value
-    return value
-
-
-def changed(component: Component, choice: Choice) -> Component:
-    """The handle under a choice that the loaders can carry out.
-
-    Raises:
-        UserError: they cannot; plans that are applied hold no such choice.
-    """
-    from ..loaders.placement import check_placement
-    from ..loaders.precision import QUANTISED, QUANTISED_ROLES
-
-    if choice.precision in QUANTISED and not component.role.startswith(QUANTISED_ROLES):
-        raise UserError(f"The {component.label} cannot be held as {choice.precision}. Choose another precision in its loader.")
-    placement = "offload_model" if choice.placement == "cpu" else choice.placement
-    check_placement(placement, choice.precision)
-    return replace(
-        component,
-        precision=cast(Any, choice.precision),
-        device="cpu" if choice.placement == "cpu" else component.device,
-        placement=placement,
-        resident_blocks=choice.resident_blocks,
-        tile=component.tile if choice.tile is None else choice.tile,
-    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..loaders.lora import schedule_changes, settings_of
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
+from ..memory.out_of_memory import within_memory
 from .flux_checks import (
     check_conditioning,
     check_denoise,
@@ -59,6 +60,7 @@ class Picture:
     moments: torch.Tensor | None = None
 
 
+@within_memory("encode")
 def encode_prompt(clip_l: Component, t5_xxl: Component, prompt: str, *, clip_prompt: str = "", guidance: float | None = None) -> Prompt:
     """Encode a prompt with both text encoders; `clip_prompt` is what CLIP sees, when it is not the same.
 
@@ -87,6 +89,7 @@ def encode_prompt(clip_l: Component, t5_xxl: Component, prompt: str, *, clip_pro
     return Prompt(tensors["embeds"], tensors["pooled"], guidance)
 
 
+@within_memory("encode")
 def encode_image(vae: Component, image: torch.Tensor) -> Picture:
     """Encode pictures [B, H, W, 3] with values 0..1. Raises UserError when a side is not a multiple of 16."""
     import torch
@@ -103,6 +106,7 @@ def encode_image(vae: Component, image: torch.Tensor) -> Picture:
     )
 
 
+@within_memory("denoise")
 def denoise(
     transformer: Component,
     prompt: Prompt,
@@ -177,6 +181,7 @@ def denoise(
     return latents.float().cpu()
 
 
+@within_memory("decode")
 def decode(vae: Component, latents: torch.Tensor) -> torch.Tensor:
     """Decode latents [B, 16, H/8, W/8] in VAE space to pictures [B, H, W, 3] with values 0..1 in float32."""
     from diffusers.image_processor import VaeImageProcessor

@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..loaders.lora import schedule_changes, settings_of
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
+from ..memory.out_of_memory import within_memory
 from .flux import Picture
 from .handles import check_transformer
 from .qwen_image_checks import check_conditioning, check_frames, check_latents, check_size, check_strength
@@ -39,6 +40,7 @@ LATENT_FORMAT = "wan21"
 _LAYERS_CALL = {"cfg_normalize": True}
 
 
+@within_memory("encode")
 def encode_image(vae: Component, image: torch.Tensor) -> Picture:
     """Encode pictures [B, H, W, 3] with values 0..1 to latents [B, 16, 1, H/8, W/8] for image to image and inpainting.
 
@@ -54,6 +56,7 @@ def encode_image(vae: Component, image: torch.Tensor) -> Picture:
     return Picture(posterior.mean.float().cpu(), posterior.parameters.cpu())
 
 
+@within_memory("denoise")
 def denoise(
     transformer: Component,
     positive: Prompt,
@@ -143,6 +146,7 @@ def denoise(
     return denormalise(_unpack(packed, height, width, frames), vae_config).float().cpu()
 
 
+@within_memory("decode")
 def decode(vae: Component, latents: torch.Tensor) -> torch.Tensor:
     """Decode latents [B, 16, T, H/8, W/8] in VAE space to pictures [B, H, W, 3], or layers [B * (T - 1), H, W, 4], values 0..1, float32."""
     from diffusers.image_processor import VaeImageProcessor

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..loaders.component import Component, select_component
 from ..loaders.registry import load_registry
 from ..loaders.store import STORE
+from ..memory.out_of_memory import within_memory
 from .prompt_cache import cached, picture_key
 from .qwen_image_checks import AUTO_TEMPLATE, LONGEST_PROMPT, check_encoder, check_resolution, check_vae, choose_kind
 from .qwen_image_kinds import EDIT_PLUS, LAYERS, RESOLUTIONS, Kind, pipeline_class, size_for_latents, size_for_prompt
@@ -39,6 +40,7 @@ class Prompt:
     kind: str | None = None
 
 
+@within_memory("encode")
 def encode_prompt(
     encoder: Component,
     prompts: Sequence[str],
@@ -121,6 +123,7 @@ def encode_pair(
     return positive, negative
 
 
+@within_memory("encode")
 def encode_references(
     vae: Component, kind: Kind, pictures: Sequence[torch.Tensor], *, resolution: int = RESOLUTIONS[0]
 ) -> tuple[torch.Tensor, ...]:

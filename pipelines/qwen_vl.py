@@ -12,6 +12,7 @@ from .. import host
 from ..errors import UserError
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
+from ..memory.out_of_memory import within_memory
 from .qwen_positions import image_positions
 from .qwen_vl_head import require_head
 from .qwen_vl_pictures import FRAME_TOKENS, TOKEN_SIDE, Clip, most_pixels, to_picture
@@ -45,6 +46,7 @@ class Seeing:
     fewest_pixels: int = 4 * TOKEN_SIDE**2
 
 
+@within_memory("encode")
 def chat(
     model: Component,
     tokenizer: Component,

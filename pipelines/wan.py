@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..loaders.lora import schedule_changes, settings_of
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
+from ..memory.out_of_memory import within_memory
 from . import wan_checks as checks
 from .handles import check_transformer
 from .prompt_cache import cached
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["decode", "denoise", "encode_image", "encode_prompt", "encode_video"]
 
 
+@within_memory("encode")
 def encode_prompt(text_encoder: Component, prompt: str) -> torch.Tensor:
     """UMT5's states of a prompt, [1, 512, 4096]; those of the padding are zero, as in native encoders."""
     import torch
@@ -64,6 +66,7 @@ def _clean(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+@within_memory("encode")
 def encode_image(
     vae: Component,
     image: torch.Tensor,
@@ -113,12 +116,14 @@ def encode_image(
     return FirstImage(encode(vae, torch.cat(parts, dim=2)), given, clip, last is not None), Latents(torch.zeros(shape))
 
 
+@within_memory("encode")
 def encode_video(vae: Component, images: torch.Tensor) -> Latents:
     """Encode a clip [T, H, W, 3] with values 0..1. Raises UserError for other sizes and lengths than Wan makes."""
     checks.check_clip(images.shape[0], images.shape[2], images.shape[1], vae)
     return Latents(encode(vae, to_pixels(images).movedim(0, 1)[None]))
 
 
+@within_memory("denoise")
 def denoise(
     wan: WanTransformer,
     prompt: torch.Tensor,

@@ -13,8 +13,9 @@ from advanced_models.cli.check import known_definitions
 from advanced_models.errors import UserError
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.component import select_component
+from advanced_models.memory.apply_plan import changed
 from advanced_models.memory.plan_values import Choice, Plan
-from advanced_models.nodes.guard import ANY, MOST_COMPONENTS, VRAMGuard, changed
+from advanced_models.nodes.guard import ANY, MOST_COMPONENTS, VRAMGuard
 from advanced_models.workflows.document import read_workflow
 
 EXAMPLES = Path(__file__).parents[1] / "example_workflows"

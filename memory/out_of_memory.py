@@ -1,0 +1,145 @@
+"""When a stage runs out of memory all the same: give back what was loaded, say what was predicted, and try once more with less."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from .. import host
+from ..errors import UserError
+from ..loaders.store import STORE
+
+if TYPE_CHECKING:
+    from .estimate_values import Stage
+    from .plan_values import Plan
+    from .preflight import Preflight
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SHARES = (0.85, 0.7, 0.55, 0.4)
+"""Of the memory that was free: what the next plan may need. The prediction was too low, so the same budget would choose the same plan."""
+
+
+class OutOfMemoryError(UserError):
+    """A stage did not fit, and nothing that was tried helped."""
+
+
+def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorates the function of a stage: an out-of-memory error in it takes what the store loaded off the device.
+
+    Where a VRAMGuard in the graph may change the plan (mode fix), the function runs once more with its handles under a plan that needs
+    less. Otherwise, and when that does not help, OutOfMemoryError says the stage, the need that was predicted, the memory that was
+    available, and the plan that would have fitted.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            import torch
+
+            try:
+                return function(*args, **kwargs)
+            except torch.OutOfMemoryError as error:
+                log.warning("out of memory in the %s stage: %s", stage, str(error).splitlines()[0])
+            # Beyond the handler: the error holds the frames, and with them the tensors of the stage.
+            STORE.leave_device()
+            failure = _Failure(stage)
+            if failure.may_fix and failure.plan is not None:
+                log.warning("trying once more under another plan: %s", failure.words)
+                again, more = failure.applied(args, kwargs)
+                try:
+                    return function(*again, **more)  # type: ignore[arg-type]
+                except torch.OutOfMemoryError as error:
+                    log.warning("out of memory again: %s", str(error).splitlines()[0])
+                STORE.leave_device()
+            raise OutOfMemoryError(failure.message)
+
+        return run
+
+    return decorate
+
+
+class _Failure:
+    """What is known of a stage that ran out of memory."""
+
+    def __init__(self, stage: Stage) -> None:
+        from .plan_values import GIB, Machine
+
+        self.stage = stage
+        prompt = host.current().running_prompt()
+        self.may_fix = prompt is not None and _guard_may_fix(prompt)
+        self.flight = None if prompt is None else _read(prompt)
+        self.available = host.current().device_memory()
+        self.plan: Plan | None = None
+        self.predicted: int | None = None
+        if self.flight is not None and self.flight.parts and self.available is not None:
+            report = self.flight.judge(Machine(self.available, _main_memory()))
+            running = report.plan if self.may_fix and report.plan is not None else report.as_it_is
+            if running is not None:
+                self.predicted = max((need.device for need in running.needs if need.stage == stage), default=None)
+                self.plan = self._smaller(running)
+        self._gib = GIB
+
+    def _smaller(self, running: Plan) -> Plan | None:
+        """The best plan whose need in this stage is clearly below that of the one that failed."""
+        from .plan import plans
+        from .plan_values import Machine
+
+        assert self.flight is not None and self.available is not None
+        for share in _SHARES:
+            machine = Machine(int(share * self.available), _main_memory())
+            found = plans(self.flight.parts, machine, backends=self.flight.backends, libraries=self.flight.libraries, only_executable=True)
+            plan = next((plan for plan in found if plan.choices != running.choices), None)
+            if plan is not None:
+                return plan
+        return None
+
+    def applied(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of the stage with their handles under the smaller plan."""
+        from .apply_plan import under_plan
+
+        flight, plan = self.flight, self.plan
+        assert flight is not None and plan is not None
+        return tuple(under_plan(value, flight, plan) for value in args), {
+            name: under_plan(value, flight, plan) for name, value in kwargs.items()
+        }
+
+    @property
+    def words(self) -> str:
+        if self.plan is None:
+            return ""
+        return "; ".join(f"{part.replace('_', ' ')}: {choice.describe()}" for part, choice in self.plan.choices.items())
+
+    @property
+    def message(self) -> str:
+        known = ""
+        if self.predicted is not None and self.available is not None:
+            known = f" {self.predicted / self._gib:.1f} GiB were predicted for it, {self.available / self._gib:.1f} GiB were available."
+        remedy = f" This plan needs less: {self.words}. A VRAMGuard with mode fix applies such a plan." if self.plan is not None else ""
+        nothing = " Make the picture or the clip smaller, or choose a smaller model." if self.plan is None else ""
+        return f"The card ran out of memory in the {self.stage} stage.{known} What was loaded has left the card.{remedy}{nothing}"
+
+
+def _guard_may_fix(prompt: Mapping[str, Any]) -> bool:
+    return any(
+        node.get("class_type", "").startswith("VRAMGuard") and node.get("inputs", {}).get("mode") == "fix" for node in prompt.values()
+    )
+
+
+def _read(prompt: Mapping[str, Any]) -> Preflight:
+    from ..workflows.document import Document
+    from .preflight import preflight
+    from .preflight_native import definitions
+
+    return preflight(Document("the graph", dict(prompt), is_page=False).prompt(definitions()))
+
+
+def _main_memory() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().total)
