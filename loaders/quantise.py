@@ -135,4 +135,6 @@ def _int8(layer: nn.Linear, device: torch.device) -> Any:
     weight = bitsandbytes.nn.Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
     made.weight = weight.to(device).to(torch.device("cpu"))
     made.bias = layer.bias
+    # Otherwise the first call would, and what was moved before it could not come back from the device.
+    made.init_8bit_state()
     return made

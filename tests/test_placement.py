@@ -88,3 +88,19 @@ def test_tiles_are_the_handles_alone(store: Store) -> None:
     assert _tile_state(replace(wan, tile=0)) == (True, 256)
     assert _tile_state(replace(wan, tile=128)) == (True, 128)
     assert _tile_state(wan) == (False, 256)
+
+
+def test_int8_comes_back_whole_after_a_call(store: Store) -> None:
+    """A module that computed on the device holds nothing there afterwards; a copy in main memory stands in for the device."""
+    from advanced_models.host.placement import Moved
+    from advanced_models.host.tensors import slots
+
+    component = select_component(FLUX, "transformer", precision="int8")
+    with store.use(component) as (module,):
+        before = {getattr(owner, name).data_ptr() for owner, name in slots(module)}
+        size = device_bytes(module)
+        moved = Moved(module, torch.device("cpu"))
+        result(store, component)
+        moved.back()
+        assert {getattr(owner, name).data_ptr() for owner, name in slots(module)} == before
+        assert device_bytes(module) == size
