@@ -100,10 +100,10 @@ def _linear_layers(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 
 
 def _nf4(layer: nn.Linear, dtype: torch.dtype, device: torch.device) -> Any:
-    import bitsandbytes
     import torch
 
-    made = bitsandbytes.nn.Linear4bit(
+    layers = _layers()
+    made = layers.Linear4bit(
         layer.in_features,
         layer.out_features,
         bias=layer.bias is not None,
@@ -112,7 +112,7 @@ def _nf4(layer: nn.Linear, dtype: torch.dtype, device: torch.device) -> Any:
         quant_type="nf4",
         device=torch.device("meta"),
     )
-    weight = bitsandbytes.nn.Params4bit(
+    weight = layers.Params4bit(
         layer.weight.data, requires_grad=False, compress_statistics=False, quant_type="nf4", blocksize=64, module=made
     )
     made.weight = weight.to(device).to(torch.device("cpu"))
@@ -121,10 +121,10 @@ def _nf4(layer: nn.Linear, dtype: torch.dtype, device: torch.device) -> Any:
 
 
 def _int8(layer: nn.Linear, device: torch.device) -> Any:
-    import bitsandbytes
     import torch
 
-    made = bitsandbytes.nn.Linear8bitLt(
+    layers = _layers()
+    made = layers.Linear8bitLt(
         layer.in_features,
         layer.out_features,
         bias=layer.bias is not None,
@@ -132,9 +132,14 @@ def _int8(layer: nn.Linear, device: torch.device) -> Any:
         threshold=OUTLIERS,
         device=torch.device("meta"),
     )
-    weight = bitsandbytes.nn.Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
+    weight = layers.Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
     made.weight = weight.to(device).to(torch.device("cpu"))
     made.bias = layer.bias
     # Otherwise the first call would, and what was moved before it could not come back from the device.
     made.init_8bit_state()
     return made
+
+
+def _layers() -> Any:
+    """bitsandbytes' layers, of which its types say too little."""
+    return importlib.import_module("bitsandbytes.nn")
