@@ -44,7 +44,7 @@ def hub() -> Iterator[Hub]:
 
 def _start(hub: Hub, folder: Path, **settings: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
-    environment |= {"HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*", **settings}
+    environment |= {"HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*", "ADVANCED_MODELS_DOWNLOADS": "on", **settings}
     command = [sys.executable, str(SCRIPT), str(folder)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -22,7 +22,8 @@ MODEL = "FLUX.1-schnell"
 
 @pytest.fixture
 def card(use_host: StandaloneHost, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Gives the host a card of 16 GiB, on which a graph with a guard of some mode is running."""
+    """Gives the host a card of 16 GiB, on which a graph with a guard of some mode is running, and an empty store."""
+    STORE.clear()
 
     def running(mode: str) -> None:
         nodes = read_workflow(GUARDED).prompt(definitions()).to_api()

@@ -15,7 +15,7 @@ from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.store import Store
 from advanced_models.nodes.flux import FluxLoader, FluxPromptEncode
 from advanced_models.nodes.qwen_image import QwenImageLoader, QwenImagePromptEncode
-from advanced_models.pipelines import flux, prompt_cache, qwen_image_prompt
+from advanced_models.pipelines import flux, prompt_cache, qwen_image_prompt, tiles
 from advanced_models.pipelines.prompt_cache import FOLDER, SIZE_VARIABLE
 from qwen_models import picture, qwen_folder, qwen_host, small_pictures
 
@@ -28,7 +28,7 @@ def restart(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Store]:
 
     def start() -> Store:
         store = Store()
-        for module in (flux, qwen_image_prompt):
+        for module in (flux, qwen_image_prompt, tiles):
             monkeypatch.setattr(module, "STORE", store)
         return store
 
