@@ -18,14 +18,16 @@ def byte_alphabet() -> list[str]:
     return [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]
 
 
-def learn_merges(split: Callable[[str], list[str]], count: int, *, ending: str = "") -> list[tuple[str, str]]:
-    """The first `count` merges of byte-pair encoding over `SENTENCES` (Sennrich, Haddow and Birch 2016, algorithm 1).
+def learn_merges(
+    split: Callable[[str], list[str]], count: int, *, ending: str = "", sentences: Iterable[str] = SENTENCES
+) -> list[tuple[str, str]]:
+    """The first `count` merges of byte-pair encoding over the sentences (Sennrich, Haddow and Birch 2016, algorithm 1).
 
     `split` cuts a sentence into words spelled in `byte_alphabet`; `ending` is put behind the last character of each
     word, as in CLIP. Among equally frequent pairs the alphabetically first is merged. There are fewer merges when no
     pair occurs twice.
     """
-    words = Counter(word for sentence in SENTENCES for word in split(sentence))
+    words = Counter(word for sentence in sentences for word in split(sentence))
     spelled = {word: [*word[:-1], word[-1] + ending] for word in words}
     merges: list[tuple[str, str]] = []
     while len(merges) < count:

@@ -31,7 +31,7 @@ def build_flux(folder: Path, dtype: str, *, distilled_guidance: bool) -> None:
     the two repositories of black-forest-labs; only widths and depths are small.
     """
     write_json(folder / "model_index.json", MODEL_INDEX)
-    write_json(folder / "scheduler" / "scheduler_config.json", _scheduler(distilled_guidance))
+    write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(distilled_guidance=distilled_guidance))
     clip_vocabulary = write_clip_tokenizer(folder / "tokenizer")
     t5_vocabulary = write_t5_tokenizer(folder / "tokenizer_2")
     # The two models share their text encoders and their VAE, as the real ones do; the transformers differ.
@@ -42,7 +42,8 @@ def build_flux(folder: Path, dtype: str, *, distilled_guidance: bool) -> None:
     save_part(transformer, folder / "transformer", dtype, seed=4 if distilled_guidance else 5, sharded=True)
 
 
-def _scheduler(distilled_guidance: bool) -> dict[str, Any]:
+def scheduler_config(*, distilled_guidance: bool) -> dict[str, Any]:
+    """Of [dev] with distilled guidance, else of [schnell]."""
     return {
         "_class_name": "FlowMatchEulerDiscreteScheduler",
         "_diffusers_version": "0.30.0.dev0",

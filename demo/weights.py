@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from pathlib import Path
@@ -49,9 +50,14 @@ def save_part(module: Any, folder: Path, dtype: str, *, seed: int, sharded: bool
     `sharded` splits the file in two and adds the index, as the large parts of the real repositories are stored.
     `prefix` is what the names of the tensors begin with in the real file, where transformers 5 leaves it out.
     """
+    randomise(module, seed, prefix)
+    write_part(module, folder, dtype, sharded=sharded, prefix=prefix)
+
+
+def write_part(module: Any, folder: Path, dtype: str, *, sharded: bool = False, prefix: str = "") -> None:
+    """What `save_part` does, with the weights that the module has."""
     import torch
 
-    randomise(module, seed, prefix)
     # Not the method of diffusers' models: it warns of modules that are kept in float32, which is a matter of loading.
     torch.nn.Module.to(module, dtype=getattr(torch, DTYPES[dtype]))
     options: dict[str, Any] = {}
@@ -59,8 +65,16 @@ def save_part(module: Any, folder: Path, dtype: str, *, seed: int, sharded: bool
         sizes = [parameter.nbytes for parameter in module.parameters()]
         options["max_shard_size"] = sum(sizes) // 2 + max(sizes)
     module.eval().save_pretrained(folder, **options)
+    _forget_origin(folder / "config.json")
     if prefix:
         _add_prefix(folder / "model.safetensors", prefix)
+
+
+def _forget_origin(config: Path) -> None:
+    """diffusers writes down from which folder of this machine a module was read."""
+    kept = json.loads(config.read_text(encoding="utf-8"))
+    if kept.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def _add_prefix(file: Path, prefix: str) -> None:

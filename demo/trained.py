@@ -1,0 +1,64 @@
+"""The trained small FLUX, through the pack's own loaders and pipelines: pictures for prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..loaders.component import Precision, select_component
+from .shapes import SIDE
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..pipelines.flux import Prompt
+
+MODELS = Path(__file__).parent / "models"
+"""A models folder: `diffusers/` holds the trained small models under the names of those whose layout they have."""
+FLUX = "FLUX.1-schnell"
+STEPS = 8
+
+
+def paint(
+    prompts: Sequence[str],
+    *,
+    seed: int = 0,
+    steps: int = STEPS,
+    picture: torch.Tensor | None = None,
+    strength: float = 1.0,
+    mask: torch.Tensor | None = None,
+    precision: Precision = "auto",
+) -> torch.Tensor:
+    """One picture [64, 64, 3] for each prompt, as [B, 64, 64, 3] with values 0..1: from noise, from a picture of each, or within masks.
+
+    The host of the process must search `MODELS`.
+    """
+    from ..pipelines import flux
+
+    transformer = select_component(FLUX, "transformer", precision=precision)
+    vae = select_component(FLUX, "vae")
+    start = None if picture is None else flux.encode_image(vae, picture)
+    latents = flux.denoise(
+        transformer,
+        encode(prompts),
+        width=SIDE,
+        height=SIDE,
+        seed=seed,
+        steps=steps,
+        strength=strength,
+        picture=start,
+        mask=mask,
+    )
+    return flux.decode(vae, latents)
+
+
+def encode(prompts: Sequence[str]) -> Prompt:
+    """The prompts as one batch of conditioning."""
+    import torch
+
+    from ..pipelines import flux
+
+    encoders = [select_component(FLUX, role) for role in ("text_encoder", "text_encoder_2")]
+    encoded = [flux.encode_prompt(encoders[0], encoders[1], prompt) for prompt in prompts]
+    return flux.Prompt(torch.cat([one.embeds for one in encoded]), torch.cat([one.pooled for one in encoded]))
