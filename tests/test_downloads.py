@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from hub_server import Hub
+
+OLD_HUB = version("huggingface_hub").startswith("0.")
 
 REPOSITORY = "black-forest-labs/FLUX.1-schnell"
 TOKEN = "hf_" + "secretsecretsecret"
@@ -67,7 +70,9 @@ def _check_whole(hub: Hub, said: str) -> None:
         (403, "refuses"),
         (404, "no longer on the hub"),
         (429, "too many requests"),
-        (503, "error of its own (503)"),
+        pytest.param(
+            503, "error of its own (503)", marks=pytest.mark.skipif(OLD_HUB, reason="before 1.0 the library waits and tries again")
+        ),
         ("wrong", "its hash is wrong"),
     ],
 )
@@ -90,7 +95,10 @@ def test_a_gate_names_the_licence_and_the_login(hub: Hub, tmp_path: Path) -> Non
 
 def test_a_cut_connection_goes_on_where_it_broke(hub: Hub, tmp_path: Path) -> None:
     hub.faults = ["cut"]
-    _check_whole(hub, _said(hub, tmp_path))
+    said = _said(hub, tmp_path)
+    if OLD_HUB:  # which does not go on by itself
+        said = _said(hub, tmp_path)
+    _check_whole(hub, said)
     assert [start > 0 for _, start in hub.sent] == [False, True, False, False]
     assert not hub.authorised_cdn
 
