@@ -32,6 +32,11 @@ def convert_linear(module: nn.Module, precision: Precision, dtype: torch.dtype, 
         if not has_name(path, unconverted):
             layer = getattr(owner, name)
             setattr(owner, name, _nf4(layer, dtype, device) if precision == "nf4" else _int8(layer, device))
+    if is_of_transformers(module) and _is_transformers_4():
+        # As transformers 4 holds T5's `wo` beside converted layers.
+        for path, child in module.named_modules():
+            if has_name(path, kept_in_fp32(module)):
+                child.float()
 
 
 def cast_layerwise(module: nn.Module, dtype: torch.dtype) -> None:
@@ -57,10 +62,7 @@ def unconverted_modules(module: nn.Module) -> set[str]:
     kept = kept_in_fp32(module)
     if not is_of_transformers(module):
         return kept
-    import transformers
-
-    old = transformers.__version__.startswith("4.")
-    home = "transformers.integrations.bitsandbytes" if old else "transformers.quantizers.base"
+    home = "transformers.integrations.bitsandbytes" if _is_transformers_4() else "transformers.quantizers.base"
     return kept | set(importlib.import_module(home).get_keys_to_not_convert(module))
 
 
@@ -138,6 +140,12 @@ def _int8(layer: nn.Linear, device: torch.device) -> Any:
     # Otherwise the first call would, and what was moved before it could not come back from the device.
     made.init_8bit_state()
     return made
+
+
+def _is_transformers_4() -> bool:
+    import transformers
+
+    return bool(transformers.__version__.startswith("4."))
 
 
 def _layers() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from advanced_models.memory.weights import LibraryRules, bytes_of
 FLUX, WAN, QWEN = "FLUX.1-dev", "Wan2.1-T2V-1.3B", "Qwen-Image"
 
 # Relative distance to bf16. Random weights are unkind: T5's attention, which is not scaled, takes small differences for large ones.
-FARTHEST = {"fp8": (0.12, 0.35), "int8": (0.04, 0.08), "nf4": (0.33, 0.7)}
+FARTHEST = {"fp8": (0.12, 0.35), "int8": (0.04, 0.1), "nf4": (0.33, 0.7)}
 """Of a transformer and of a text encoder."""
 
 
@@ -68,7 +69,7 @@ def inputs_of(component: Component) -> dict[str, Any]:
         "encoder_hidden_states_mask": torch.ones(1, 8, dtype=torch.bool),
         "timestep": torch.tensor([0.5]).to(torch.bfloat16),
         "img_shapes": [(1, 4, 4)],
-    }
+    } | ({"txt_seq_lens": [8]} if version("diffusers").startswith("0.36.") else {})
 
 
 def result(store: Store, component: Component) -> torch.Tensor:
