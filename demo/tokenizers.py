@@ -6,9 +6,11 @@ transformers 4 and 5.
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .bpe import byte_alphabet, learn_merges, merges_text, vocabulary_of
 from .text import SENTENCES, write_json
@@ -107,10 +109,10 @@ def write_t5_tokenizer(folder: Path, sentences: Sequence[str] = SENTENCES, words
 
 def _with_words(model: bytes, words: Sequence[str]) -> bytes:
     """A SentencePiece model of whole words and single characters: on a small text its own training splits the most frequent words."""
-    from sentencepiece import sentencepiece_model_pb2
-
+    # Its classes are made when it is imported, so types know none.
+    messages: Any = importlib.import_module("sentencepiece.sentencepiece_model_pb2")
     space = "\u2581"
-    proto = sentencepiece_model_pb2.ModelProto()
+    proto = messages.ModelProto()
     proto.ParseFromString(model)
     learnt = list(proto.pieces)
     del proto.pieces[:]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..loaders.component import Precision, select_component
+from ..loaders.component import select_component
+from ..loaders.precision import Precision
 from .shapes import SIDE
 
 if TYPE_CHECKING:
