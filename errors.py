@@ -9,5 +9,11 @@ class UserError(Exception):
     """Something the user can put right; the message says how."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, short enough for a sentence; its name where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class Interrupted(Exception):  # noqa: N818 - no error
     """The user stopped the run. Not an error: nothing was lost but the run itself."""

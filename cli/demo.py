@@ -66,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f'--out: "{args.out}" cannot be used as a folder ({error.strerror}). Name another.') from error
     quiet_libraries()
-    os.environ["ADVANCED_MODELS_DOWNLOADS"] = "off"  # small models only
+    from ..loaders.downloads import SWITCH
+
+    os.environ[SWITCH] = "off"  # small models only
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded
     from ..nodes import NODE_CLASS_MAPPINGS
     from ..workflows.native import NATIVE_NODES

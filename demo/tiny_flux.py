@@ -35,8 +35,8 @@ def build_flux(folder: Path, dtype: str, *, distilled_guidance: bool) -> None:
     clip_vocabulary = write_clip_tokenizer(folder / "tokenizer")
     t5_vocabulary = write_t5_tokenizer(folder / "tokenizer_2")
     # The two models share their text encoders and their VAE, as the real ones do; the transformers differ.
-    save_part(_clip(clip_vocabulary), folder / "text_encoder", dtype, seed=1, prefix="text_model.")
-    save_part(_t5_encoder(t5_vocabulary), folder / "text_encoder_2", dtype, seed=2, sharded=True)
+    save_part(clip_encoder(clip_vocabulary), folder / "text_encoder", dtype, seed=1, prefix="text_model.")
+    save_part(t5_encoder(t5_vocabulary), folder / "text_encoder_2", dtype, seed=2, sharded=True)
     save_part(_vae(), folder / "vae", dtype, seed=3)
     transformer = _transformer(distilled_guidance)
     save_part(transformer, folder / "transformer", dtype, seed=4 if distilled_guidance else 5, sharded=True)
@@ -57,7 +57,8 @@ def scheduler_config(*, distilled_guidance: bool) -> dict[str, Any]:
     }
 
 
-def _clip(vocabulary_size: int) -> Any:
+def clip_encoder(vocabulary_size: int, width: int = _WIDTH) -> Any:
+    """A small CLIP text encoder."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     # 0, 2 and 1 are what the real file says. They are not the tokenizer's ids: with eos_token_id 2 the model pools at
@@ -65,9 +66,9 @@ def _clip(vocabulary_size: int) -> Any:
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=vocabulary_size,
-            hidden_size=_WIDTH,
-            projection_dim=_WIDTH,
-            intermediate_size=2 * _WIDTH,
+            hidden_size=width,
+            projection_dim=width,
+            intermediate_size=2 * width,
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=77,
@@ -79,21 +80,21 @@ def _clip(vocabulary_size: int) -> Any:
     )
 
 
-def _t5_encoder(vocabulary_size: int) -> Any:
+def t5_encoder(vocabulary_size: int, width: int = _WIDTH, **settings: Any) -> Any:
     """A small T5 v1.1 encoder (gated GELU, untied)."""
     from transformers import T5Config, T5EncoderModel
 
     options: dict[str, Any] = {
         "vocab_size": vocabulary_size,
-        "d_model": _WIDTH,
-        "d_kv": 8,
-        "d_ff": 2 * _WIDTH,
+        "d_model": width,
+        "d_kv": width // 4,
+        "d_ff": 2 * width,
         "num_layers": 2,
         "num_heads": 4,
         "feed_forward_proj": "gated-gelu",
         "tie_word_embeddings": False,
     }
-    return T5EncoderModel(T5Config(**options))
+    return T5EncoderModel(T5Config(**options | settings))
 
 
 def _vae() -> Any:

@@ -20,6 +20,13 @@ def measured_peak() -> int | None:
     return int(torch.cuda.max_memory_reserved()) if torch.cuda.is_available() else None
 
 
+def main_memory() -> int:
+    """Bytes of main memory, whatever is in it."""
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
 def memory() -> dict[str, Any]:
     """Used and total bytes of main memory and of the card, which is None where models compute in main memory."""
     import psutil

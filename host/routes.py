@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from . import current
-from .measure import measured_peak, memory, start_measuring
+from .measure import main_memory, measured_peak, memory, start_measuring
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -131,18 +131,16 @@ def preflight_of(body: Any) -> dict[str, Any]:
         UserError: the body is not of this form.
     """
     from ..memory.plan_values import GIB, Machine, Wishes
-    from ..memory.preflight import preflight
-    from ..memory.preflight_native import definitions
+    from ..memory.preflight import preflight_of_prompt
     from ..memory.preflight_report import describe
     from ..memory.preflight_stage import tightest_stage
     from ..nodes.guard import report_text
-    from ..workflows.document import Document
 
     if not isinstance(body, Mapping) or not isinstance(body.get("prompt"), dict):
         raise UserError('Send {"prompt": {...}} with the prompt in its API form.')
-    ram = _gigabytes(body, "ram") or _main_memory() / GIB
+    ram = _gigabytes(body, "ram") or main_memory() / GIB
     vram = _gigabytes(body, "vram")
-    flight = preflight(Document("the graph", body["prompt"], is_page=False).prompt(definitions()))
+    flight = preflight_of_prompt(body["prompt"])
     machine = Machine.of(vram, ram) if vram else Machine(_device_memory(), int(ram * GIB))
     others = {card: flight.judge(Machine.of(card, ram)) for card in USUAL_CARDS if body.get("cards", True)}
     report = flight.judge(machine, Wishes(forbid_quantisation=body.get("quantise") is False))
@@ -166,10 +164,4 @@ def _gigabytes(body: Mapping[str, Any], name: str) -> float | None:
 
 def _device_memory() -> int:
     free = current().device_memory()
-    return _main_memory() if free is None else free
-
-
-def _main_memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().total)
+    return main_memory() if free is None else free

@@ -6,14 +6,13 @@ Nothing here reads a weight; `lora_weights` puts a LoRA onto a loaded module.
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from .. import host
 from ..errors import UserError
 from .component import Component
+from .folder_files import safetensors_files
 from .registry import load_registry
 from .weight_files import fingerprint
 
@@ -59,7 +58,7 @@ class LoraFile:
 
 def lora_files() -> list[str]:
     """Paths of the safetensors files below the `loras` model folders, for a menu."""
-    return sorted(_files(), key=str.lower)
+    return sorted(safetensors_files(LORAS_KIND), key=str.lower)
 
 
 def registry_loras() -> list[str]:
@@ -114,7 +113,7 @@ def locate_lora(lora: Lora) -> LoraFile:
 
     Raises LoraError with what to do when it is nowhere.
     """
-    files = _files()
+    files = safetensors_files(LORAS_KIND)
     if lora.repository is None:
         if lora.file not in files:
             raise LoraError(f"models/{LORAS_KIND} has no {lora.file}: put the safetensors file there, or choose another LoRA.")
@@ -144,19 +143,6 @@ def loras_key(component: Component) -> tuple[object, ...]:
     """Changes with the LoRAs of a component: their files as they are now, their strengths, and their order."""
     places = [(locate_lora(lora).path.resolve(), lora.strength) for lora in component.loras]
     return tuple((path, fingerprint((path,)), strength) for path, strength in places)
-
-
-def _files() -> dict[str, Path]:
-    """Name below its `loras` folder -> file; of equal names the first folder's."""
-    files: dict[str, Path] = {}
-    for root in host.current().model_folders(LORAS_KIND):
-        # Folders are often links to another disk, which Path.rglob does not follow everywhere.
-        for folder, _, names in os.walk(root, followlinks=True):
-            for name in sorted(names):
-                path = Path(folder, name)
-                if path.suffix == ".safetensors":
-                    files.setdefault(path.relative_to(root).as_posix(), path)
-    return files
 
 
 def _cached(repository: str, file: str) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +59,7 @@ def check_precision(precision: Precision, device_type: str) -> None:
         try:
             import bitsandbytes  # noqa: F401
         except (ImportError, RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise PrecisionError(
-                f"{precision} needs bitsandbytes, which cannot be imported ({reason}): run `python -m pip install --upgrade bitsandbytes` "
-                "with the Python that runs this, or choose fp8 or bf16."
+                f"{precision} needs bitsandbytes, which cannot be imported ({first_line(error)}): run "
+                "`python -m pip install --upgrade bitsandbytes` with the Python that runs this, or choose fp8 or bf16."
             ) from error

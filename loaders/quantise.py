@@ -34,8 +34,9 @@ def convert_linear(module: nn.Module, precision: Precision, dtype: torch.dtype, 
             setattr(owner, name, _nf4(layer, dtype, device) if precision == "nf4" else _int8(layer, device))
     if is_of_transformers(module) and _is_transformers_4():
         # As transformers 4 holds T5's `wo` beside converted layers.
+        kept = kept_in_fp32(module)
         for path, child in module.named_modules():
-            if has_name(path, kept_in_fp32(module)):
+            if has_name(path, kept):
                 child.float()
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import host
 from ..errors import UserError
+from .folder_files import safetensors_files
 
 if TYPE_CHECKING:
     import torch
@@ -36,12 +35,12 @@ def is_file_source(source: str) -> bool:
 
 def file_sources() -> list[str]:
     """The files that the user has, as sources for a loader's menu. Lists folders and opens nothing."""
-    return sorted((_PREFIX + name for name in _files()), key=str.lower)
+    return sorted((_PREFIX + name for name in safetensors_files(FILES_KIND)), key=str.lower)
 
 
 def find_file(source: str) -> Path:
     """The file of a source. Raises UserError when none of the folders lists it, which is so for every name that leads out of them."""
-    path = _files().get(source.removeprefix(_PREFIX))
+    path = safetensors_files(FILES_KIND).get(source.removeprefix(_PREFIX))
     if path is None:
         raise UserError(f"There is no file models/{source}: choose another source, or 'auto'.")
     return path
@@ -77,19 +76,6 @@ def read_tensors(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
             tensors[weight] = (stored.float() * scale.float()).to(dtype)
     aside = ("scaled_fp8", "scale_input", "input_scale", "comfy_quant", "spiece_model")
     return {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[2] not in aside}
-
-
-def _files() -> dict[str, Path]:
-    """Name below its `text_encoders` folder -> file; of equal names the first folder's."""
-    files: dict[str, Path] = {}
-    for root in host.current().model_folders(FILES_KIND):
-        # Folders are often links to another disk, which Path.rglob does not follow everywhere.
-        for folder, _, names in os.walk(root, followlinks=True):
-            for name in sorted(names):
-                path = Path(folder, name)
-                if path.suffix == ".safetensors":
-                    files.setdefault(path.relative_to(root).as_posix(), path)
-    return files
 
 
 @lru_cache(maxsize=256)

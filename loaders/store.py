@@ -153,8 +153,8 @@ class Store:
         key = _key(component, place)
         with self._loading:
             entry = self._entries.get(key) or self._load(component, place)
-            entry.component = component
             with self._lock:
+                entry.component = component
                 self._entries[key] = entry
                 entry.users += 1
         return entry

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from .. import host
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..host.environment import explain_import_error
 from .downloads import obtain
 from .lora_weights import apply_loras
@@ -64,7 +64,7 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
             module, report = cls.from_pretrained(place.folder if place.file is None else None, **options)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise BrokenFilesError(
-                f"{place.label} does not load as a {entry.class_name} ({_first_line(error)}): its config does not fit its weights. "
+                f"{place.label} does not load as a {entry.class_name} ({first_line(error)}): its config does not fit its weights. "
                 "Download it again, or choose another source."
             ) from error
     _check_complete(component, place, report)
@@ -95,7 +95,7 @@ def load_companion(component: Component) -> Any:
         return cls.from_pretrained(place.folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BrokenFilesError(
-            f"{place.label} does not load as a {component.entry.class_name} ({_first_line(error)}): download it again."
+            f"{place.label} does not load as a {component.entry.class_name} ({first_line(error)}): download it again."
         ) from error
 
 
@@ -155,7 +155,3 @@ def _check_complete(component: Component, place: ComponentFolder, report: dict[s
             f"{place.label} lacks {len(missing) + len(mismatched)} tensors of a {component.entry.class_name} ({names}, ...): "
             "its config does not fit its weights. Download it again, or choose another source."
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
-from ..errors import UserError
 from ..loaders.component import Component
+from ..loaders.downloads import is_complete
 from ..loaders.registry import Registry, load_registry
 from ..loaders.schema import Model
-from ..loaders.sources import find
-from ..loaders.weight_files import find_weight_files
 from .weights import WEIGHT_PRECISIONS, WeightPrecision, model_weight_bytes, weight_bytes
 
 
@@ -87,19 +85,9 @@ def _part(component: Component) -> dict[str, Any]:
         "role": component.role,
         "precision": component.precision,
         "download_bytes": entry.bytes_at(location),
-        "here": _is_here(component),
+        "here": is_complete(component),
         "memory_bytes": weight_bytes(component.id, cast(WeightPrecision, precision)) if entry.parameters else 0,
     }
-
-
-def _is_here(component: Component) -> bool:
-    place = find(component)
-    if place is None or not component.entry.parameters:
-        return place is not None
-    try:
-        return bool(find_weight_files(place))
-    except UserError:  # missing or broken: it has to be downloaded
-        return False
 
 
 def _networks(model: Model) -> set[str]:

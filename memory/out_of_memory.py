@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .. import host
-from ..errors import UserError
+from ..errors import UserError, first_line
+from ..host.measure import main_memory
 from ..loaders.store import STORE
 
 if TYPE_CHECKING:
     from .estimate_values import Stage
     from .plan_values import Plan
-    from .preflight import Preflight
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _SHARES = (0.85, 0.7, 0.55, 0.4)
 """Of the memory that was free: what the next plan may need. The prediction was too low, so the same budget would choose the same plan."""
 
 
-class OutOfMemoryError(UserError):
+class StageMemoryError(UserError):
     """A stage did not fit, and nothing that was tried helped."""
 
 
@@ -33,7 +33,7 @@ def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorates the function of a stage: an out-of-memory error in it takes what the store loaded off the device.
 
     Where a VRAMGuard in the graph may change the plan (mode fix), the function runs once more with its handles under a plan that needs
-    less. Otherwise, and when that does not help, OutOfMemoryError says the stage, the need that was predicted, the memory that was
+    less. Otherwise, and when that does not help, StageMemoryError says the stage, the need that was predicted, the memory that was
     available, and the plan that would have fitted.
     """
 
@@ -45,7 +45,7 @@ def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 return function(*args, **kwargs)
             except torch.OutOfMemoryError as error:
-                log.warning("out of memory in the %s stage: %s", stage, str(error).splitlines()[0])
+                log.warning("out of memory in the %s stage: %s", stage, first_line(error))
             # Beyond the handler: the error holds the frames, and with them the tensors of the stage.
             STORE.leave_device()
             failure = _Failure(stage)
@@ -55,9 +55,9 @@ def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 try:
                     return function(*again, **more)  # type: ignore[arg-type]
                 except torch.OutOfMemoryError as error:
-                    log.warning("out of memory again: %s", str(error).splitlines()[0])
+                    log.warning("out of memory again: %s", first_line(error))
                 STORE.leave_device()
-            raise OutOfMemoryError(failure.message)
+            raise StageMemoryError(failure.message)
 
         return run
 
@@ -68,22 +68,22 @@ class _Failure:
     """What is known of a stage that ran out of memory."""
 
     def __init__(self, stage: Stage) -> None:
-        from .plan_values import GIB, Machine
+        from .plan_values import Machine
+        from .preflight import preflight_of_prompt
 
         self.stage = stage
         prompt = host.current().running_prompt()
         self.may_fix = prompt is not None and _guard_may_fix(prompt)
-        self.flight = None if prompt is None else _read(prompt)
+        self.flight = None if prompt is None else preflight_of_prompt(prompt)
         self.available = host.current().device_memory()
         self.plan: Plan | None = None
         self.predicted: int | None = None
         if self.flight is not None and self.flight.parts and self.available is not None:
-            report = self.flight.judge(Machine(self.available, _main_memory()))
+            report = self.flight.judge(Machine(self.available, main_memory()))
             running = report.plan if self.may_fix and report.plan is not None else report.as_it_is
             if running is not None:
                 self.predicted = max((need.device for need in running.needs if need.stage == stage), default=None)
                 self.plan = self._smaller(running)
-        self._gib = GIB
 
     def _smaller(self, running: Plan) -> Plan | None:
         """The best plan whose need in this stage is clearly below that of the one that failed."""
@@ -92,7 +92,7 @@ class _Failure:
 
         assert self.flight is not None and self.available is not None
         for share in _SHARES:
-            machine = Machine(int(share * self.available), _main_memory())
+            machine = Machine(int(share * self.available), main_memory())
             found = plans(self.flight.parts, machine, backends=self.flight.backends, libraries=self.flight.libraries, only_executable=True)
             plan = next((plan for plan in found if plan.choices != running.choices), None)
             if plan is not None:
@@ -117,9 +117,11 @@ class _Failure:
 
     @property
     def message(self) -> str:
+        from .plan_values import GIB
+
         known = ""
         if self.predicted is not None and self.available is not None:
-            known = f" {self.predicted / self._gib:.1f} GiB were predicted for it, {self.available / self._gib:.1f} GiB were available."
+            known = f" {self.predicted / GIB:.1f} GiB were predicted for it, {self.available / GIB:.1f} GiB were available."
         remedy = f" This plan needs less: {self.words}. A VRAMGuard with mode fix applies such a plan." if self.plan is not None else ""
         nothing = " Make the picture or the clip smaller, or choose a smaller model." if self.plan is None else ""
         return f"The card ran out of memory in the {self.stage} stage.{known} What was loaded has left the card.{remedy}{nothing}"
@@ -129,17 +131,3 @@ def _guard_may_fix(prompt: Mapping[str, Any]) -> bool:
     return any(
         node.get("class_type", "").startswith("VRAMGuard") and node.get("inputs", {}).get("mode") == "fix" for node in prompt.values()
     )
-
-
-def _read(prompt: Mapping[str, Any]) -> Preflight:
-    from ..workflows.document import Document
-    from .preflight import preflight
-    from .preflight_native import definitions
-
-    return preflight(Document("the graph", dict(prompt), is_page=False).prompt(definitions()))
-
-
-def _main_memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().total)

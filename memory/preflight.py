@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -125,6 +125,14 @@ def preflight(prompt: Prompt, libraries: Libraries | None = None) -> Preflight:
     """Read a graph. Raises nothing for what it does not know: that stands in the facts."""
     facts = read_graph(prompt)
     return _preflight(facts, libraries or Libraries.installed())
+
+
+def preflight_of_prompt(prompt: Mapping[str, Any]) -> Preflight:
+    """Read a graph in its API form, as a host runs it or the page posts it."""
+    from ..workflows.document import Document
+    from .preflight_native import definitions
+
+    return preflight(Document("the graph", dict(prompt), is_page=False).prompt(definitions()))
 
 
 def model_preflight(model: Model, libraries: Libraries | None = None) -> Preflight:

@@ -87,7 +87,9 @@ class VRAMGuard:
         prompt = host.current().running_prompt()
         if prompt is None:
             return float("nan")
-        flight = _read(prompt)
+        from ..memory.preflight import preflight_of_prompt
+
+        flight = preflight_of_prompt(prompt)
         return repr((flight.parts, flight.notes, flight.facts.unknown))
 
     def guard(
@@ -101,9 +103,10 @@ class VRAMGuard:
     ) -> dict[str, Any]:
         from ..memory.apply_plan import under_plan
         from ..memory.plan_values import Wishes
+        from ..memory.preflight import preflight_of_prompt
 
         given = [components.get(f"component_{number}") for number in range(1, MOST_COMPONENTS + 1)]
-        flight = _read(prompt or {})
+        flight = preflight_of_prompt(prompt or {})
         machine = _machine(budget)
         if machine is None:
             return _answer(
@@ -164,21 +167,12 @@ def _verdict(report: Report, fixed: bool) -> str:
     return f"Does not fit: it needs {peak} of {room}{memory}."
 
 
-def _read(prompt: Mapping[str, Any]) -> Preflight:
-    from ..memory.preflight import preflight
-    from ..memory.preflight_native import definitions
-    from ..workflows.document import Document
-
-    return preflight(Document("the graph", dict(prompt), is_page=False).prompt(definitions()))
-
-
 def _machine(budget: float) -> Machine | None:
     """What the graph may use; None when there is no card and no budget."""
-    import psutil
-
+    from ..host.measure import main_memory
     from ..memory.plan_values import GIB, Machine
 
-    main = psutil.virtual_memory().total
+    main = main_memory()
     if budget > 0:
         return Machine.of(budget, main / GIB)
     free = host.current().device_memory()

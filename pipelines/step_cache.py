@@ -21,11 +21,11 @@ def check_step_cache(transformer: Component, steps: int, *, strength: float = 1.
 
     `strength` is the part of the schedule that runs. Raises UserError, also when the installed diffusers does not have the cache.
     """
-    import diffusers
-
     cache = transformer.step_cache
     if cache is None:
         return
+    import diffusers
+
     if not hasattr(diffusers, _config_name(cache)):
         raise UserError(
             f"The installed diffusers {diffusers.__version__} has no {cache.kind} (0.37 and later have): update it with "

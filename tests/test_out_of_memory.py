@@ -11,7 +11,7 @@ import torch
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.component import Component, select_component
 from advanced_models.loaders.store import STORE
-from advanced_models.memory.out_of_memory import OutOfMemoryError
+from advanced_models.memory.out_of_memory import StageMemoryError
 from advanced_models.memory.preflight_native import definitions
 from advanced_models.pipelines import flux
 from advanced_models.workflows.document import read_workflow
@@ -69,7 +69,7 @@ def test_it_says_the_stage_the_figures_and_the_plan(card: Callable[[str], None],
     card("warn")
     released: list[int] = []
     monkeypatch.setattr(StandaloneHost, "release", lambda self, modules: released.append(len(modules)))
-    with pytest.raises(OutOfMemoryError) as caught:
+    with pytest.raises(StageMemoryError) as caught:
         paint(select_component(MODEL, "transformer"), _Full(1), monkeypatch)
     said = str(caught.value)
     assert "in the denoise stage" in said
@@ -96,12 +96,12 @@ def test_there_is_no_third_try_and_the_next_run_is_as_ever(card: Callable[[str],
     transformer = select_component(MODEL, "transformer")
     before = paint(transformer, _Full(0), monkeypatch)
     full = _Full(2)
-    with pytest.raises(OutOfMemoryError, match="denoise stage"):
+    with pytest.raises(StageMemoryError, match="denoise stage"):
         paint(transformer, full, monkeypatch)
     assert full.left == 0
     assert torch.equal(paint(transformer, _Full(0), monkeypatch), before)
 
 
 def test_without_a_graph_it_still_says_what_to_do(use_host: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OutOfMemoryError, match="smaller"):
+    with pytest.raises(StageMemoryError, match="smaller"):
         paint(select_component(MODEL, "transformer"), _Full(1), monkeypatch)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from advanced_models.demo.captions import any_caption, every_caption, whole_words
 from advanced_models.demo.shapes import SIDE, draw, scenes, varied
+from advanced_models.demo.tiny_flux import clip_encoder, t5_encoder
 from advanced_models.demo.tokenizers import write_clip_tokenizer, write_t5_tokenizer
 
 from .loop import train
@@ -105,37 +106,9 @@ def new_networks(clip_size: int, t5_size: int) -> Networks:
     """Networks of FLUX.1 [schnell]'s classes, narrow; the transformer begins by predicting nothing."""
     import torch
     from diffusers import FluxTransformer2DModel
-    from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
-    # The special ids are those of the real file, with which the model pools at the highest id of a prompt: its end.
-    clip = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=clip_size,
-            hidden_size=_WIDTH,
-            projection_dim=_WIDTH,
-            intermediate_size=2 * _WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=77,
-            hidden_act="quick_gelu",
-            bos_token_id=0,
-            eos_token_id=2,
-            pad_token_id=1,
-        )
-    )
-    options: dict[str, Any] = {
-        "vocab_size": t5_size,
-        "d_model": _WIDTH,
-        "d_kv": 16,
-        "d_ff": 2 * _WIDTH,
-        "num_layers": 2,
-        "num_heads": 4,
-        "feed_forward_proj": "gated-gelu",
-        "tie_word_embeddings": False,
-        "relative_attention_num_buckets": 16,
-        "dropout_rate": 0.0,
-    }
-    t5 = T5EncoderModel(T5Config(**options))
+    clip = clip_encoder(clip_size, _WIDTH)
+    t5 = t5_encoder(t5_size, _WIDTH, relative_attention_num_buckets=16, dropout_rate=0.0)
     transformer = FluxTransformer2DModel(
         patch_size=1,
         in_channels=64,
