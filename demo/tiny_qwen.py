@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,21 @@ class QwenImageLayout:
     """Settings of the transformer beside those that all have."""
     vae: dict[str, Any] = field(default_factory=dict)
 
+    def missing_from_diffusers(self) -> str:
+        """The pipeline, or the first setting of the transformer, that the installed diffusers does not know; empty for none."""
+        import diffusers
+
+        if not hasattr(diffusers, self.pipeline):
+            return self.pipeline
+        known = inspect.signature(diffusers.QwenImageTransformer2DModel.__init__).parameters
+        return next((setting for setting in self.transformer if setting not in known), "")
+
 
 QWEN_IMAGE_LAYOUTS = {
     "Qwen-Image": QwenImageLayout("QwenImagePipeline", seed=23),
     "Qwen-Image-Edit": QwenImageLayout("QwenImageEditPipeline", seed=24),
     "Qwen-Image-Edit-2509": QwenImageLayout("QwenImageEditPlusPipeline", seed=25),
+    "Qwen-Image-Edit-2511": QwenImageLayout("QwenImageEditPlusPipeline", seed=28, transformer={"zero_cond_t": True}),
     "Qwen-Image-Layered": QwenImageLayout(
         "QwenImageLayeredPipeline",
         seed=26,
@@ -107,13 +118,14 @@ def build_qwen3_vl(folder: Path, dtype: str) -> None:
 def build_qwen_image(folder: Path, dtype: str, *, layout: QwenImageLayout) -> None:
     """Write a small model of the Qwen-Image family into `folder`; those that read pictures have a processor beside the tokenizer.
 
-    Raises UserError where the installed diffusers does not have the pipeline yet.
+    Raises UserError where the installed diffusers does not know the pipeline or a setting of the transformer yet.
     """
     import diffusers
 
-    if not hasattr(diffusers, layout.pipeline):
+    missing = layout.missing_from_diffusers()
+    if missing:
         raise UserError(
-            f"The installed diffusers {diffusers.__version__} has no {layout.pipeline}: update it with `pip install --upgrade diffusers`."
+            f"The installed diffusers {diffusers.__version__} has no {missing}: update it with `pip install --upgrade diffusers`."
         )
     index: dict[str, Any] = {
         "_class_name": layout.pipeline,

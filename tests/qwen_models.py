@@ -12,9 +12,10 @@ import advanced_models.host
 import pytest
 import torch
 from advanced_models.demo.build import build
+from advanced_models.demo.tiny_qwen import QWEN_IMAGE_LAYOUTS
 from advanced_models.host.standalone import StandaloneHost
 
-IMAGE_MODELS = ("Qwen-Image", "Qwen-Image-Edit", "Qwen-Image-Edit-2509", "Qwen-Image-Layered")
+IMAGE_MODELS = ("Qwen-Image", "Qwen-Image-Edit", "Qwen-Image-Edit-2509", "Qwen-Image-Edit-2511", "Qwen-Image-Layered")
 CHAT_MODEL = "Qwen2.5-VL-7B-Instruct"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -30,11 +31,9 @@ def dtype_option(precision: str) -> dict[str, Any]:
     return {"dtype" if release >= (0, 42) else "torch_dtype": DTYPES[precision]}
 
 
-def without_pipeline(name: str) -> bool:
-    """Whether the installed diffusers is too old for a pipeline."""
-    import diffusers
-
-    return not hasattr(diffusers, name)
+def too_new(model: str) -> bool:
+    """Whether the installed diffusers is too old for a model."""
+    return bool(QWEN_IMAGE_LAYOUTS[model].missing_from_diffusers())
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +41,7 @@ def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with small Qwen models in bf16. Shared: tests must not write into it."""
     folder = tmp_path_factory.mktemp("qwen")
     for model in (*IMAGE_MODELS, CHAT_MODEL):
-        if model != "Qwen-Image-Layered" or not without_pipeline("QwenImageLayeredPipeline"):
+        if model not in QWEN_IMAGE_LAYOUTS or not too_new(model):
             build(model, folder / "diffusers" / model)
     return folder
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from PIL import Image
-from qwen_models import dtype_option, picture, processor_of, qwen_folder, qwen_host, small_pictures, token_types, without_pipeline
+from qwen_models import dtype_option, picture, processor_of, qwen_folder, qwen_host, small_pictures, token_types, too_new
 from step_cache_support import enable_cache
 
 __all__ = ["qwen_folder", "qwen_host", "small_pictures"]
@@ -134,18 +134,31 @@ def test_edit(qwen_host: object, qwen_folder: Path, small_pictures: None, precis
     assert torch.equal(images, expected)
 
 
-def test_edit_two_pictures(qwen_host: object, qwen_folder: Path, small_pictures: None, precision: str) -> None:
-    sources = (picture(90, 70), picture(50, 100, phase=0.3))
-    folder = qwen_folder / "diffusers" / "Qwen-Image-Edit-2509"
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("model", ["Qwen-Image-Edit-2509", "Qwen-Image-Edit-2511"])
+def test_edit_several_pictures(qwen_host: object, qwen_folder: Path, small_pictures: None, precision: str, model: str, count: int) -> None:
+    if too_new(model):
+        pytest.skip("the installed diffusers does not know the model yet")
+    sources = (picture(90, 70), picture(50, 100, phase=0.3), picture(64, 64, phase=0.6))[:count]
     call = {"image": [as_pil(source) for source in sources]}
-    expected = whole_pipeline("QwenImageEditPlusPipeline", folder, precision, LONGER, "blurry", **call)
-    images = node_by_node("Qwen-Image-Edit-2509", precision, prompt=LONGER, negative="blurry", pictures=sources)
+    expected = whole_pipeline("QwenImageEditPlusPipeline", qwen_folder / "diffusers" / model, precision, LONGER, "blurry", **call)
+    images = node_by_node(model, precision, prompt=LONGER, negative="blurry", pictures=sources)
     assert torch.equal(images, expected)
-    one = node_by_node("Qwen-Image-Edit-2509", precision, prompt=LONGER, negative="blurry", pictures=sources[1:])
-    assert not torch.equal(one, expected)
+    fewer = node_by_node(model, precision, prompt=LONGER, negative="blurry", pictures=sources[1:] or (picture(64, 64),))
+    assert not torch.equal(fewer, expected)
 
 
-@pytest.mark.skipif(without_pipeline("QwenImageLayeredPipeline"), reason="the installed diffusers has no QwenImageLayeredPipeline")
+@pytest.mark.skipif(too_new("Qwen-Image-Edit-2511"), reason="the installed diffusers does not know the model yet")
+def test_2511_keeps_its_pictures_at_time_zero(qwen_host: object, qwen_folder: Path) -> None:
+    """Without the setting the same weights paint something else, so a loader that drops it would be silently wrong."""
+    from advanced_models.loaders.store import STORE
+
+    transformer, *_ = NODE_CLASS_MAPPINGS["QwenImageLoader"]().select("Qwen-Image-Edit-2511", "fp32", "auto")
+    with STORE.use(transformer) as (module,):
+        assert module.config.zero_cond_t
+
+
+@pytest.mark.skipif(too_new("Qwen-Image-Layered"), reason="the installed diffusers does not know the model yet")
 def test_layers(qwen_host: object, qwen_folder: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     from diffusers.pipelines.qwenimage import pipeline_qwenimage_layered
 
@@ -160,7 +173,7 @@ def test_layers(qwen_host: object, qwen_folder: Path, monkeypatch: pytest.Monkey
     assert torch.equal(images, expected)
 
 
-@pytest.mark.skipif(without_pipeline("QwenImageLayeredPipeline"), reason="the installed diffusers has no QwenImageLayeredPipeline")
+@pytest.mark.skipif(too_new("Qwen-Image-Layered"), reason="the installed diffusers does not know the model yet")
 def test_layers_of_a_picture_that_the_encoder_describes(qwen_host: object, qwen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from diffusers.pipelines.qwenimage import pipeline_qwenimage_layered
 
