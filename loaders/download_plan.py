@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .completeness import FIRST_READ
 
 if TYPE_CHECKING:
     from .schema import Location
 
-_COMPANIONS = (".json", ".txt", ".model", ".jinja")
+_COMPANIONS = re.compile(r"[^/]+\.(json|txt|model|jinja)")
+_NETWORK_COMPANIONS = re.compile(r"(generation_)?config\.json|(diffusion_pytorch_model|model)\.safetensors\.index(\.[a-z0-9]+)?\.json")
 _WEIGHTS = re.compile(r"(diffusion_pytorch_model|model)(\.(?P<variant>[a-z0-9]+))?(-\d+-of-\d+)?(\.[a-z0-9]+)?\.safetensors")
 
 
@@ -85,20 +87,28 @@ class DownloadPlan:
             )
 
 
-def chosen_files(siblings: list[Any], location: Location) -> tuple[RemoteFile, ...]:
-    """The files of a location that are used: weights once, as safetensors, with the configs and vocabularies beside them.
+def chosen_files(siblings: list[Any], location: Location, *, weights: bool) -> tuple[RemoteFile, ...]:
+    """The files of a location that are used: a network's weights once, as safetensors, with its configs; a companion's small files.
 
-    `siblings` are those of the hub's `model_info(files_metadata=True)`.
+    A repository may hold a model's network, tokenizer and processor in one folder. `siblings` are those of the hub's
+    `model_info(files_metadata=True)`. What tells a folder that is whole comes last.
     """
     prefix = f"{location.subfolder}/" if location.subfolder else ""
     if location.file is not None:
         return tuple(_remote(s) for s in siblings if s.rfilename == location.file)
     inside = {s.rfilename[len(prefix) :]: s for s in siblings if s.rfilename.startswith(prefix)}
-    weights = [name for name in inside if (found := _WEIGHTS.fullmatch(name)) and found["variant"] == location.variant]
-    if any("-of-" in name for name in weights):
-        weights = [name for name in weights if "-of-" in name]
-    companions = [name for name in inside if "/" not in name and name.endswith(_COMPANIONS)]
-    return tuple(_remote(inside[name]) for name in sorted({*weights, *companions}))
+    if weights:
+        chosen = _weights(list(inside), location.variant)
+        chosen += [name for name in inside if _NETWORK_COMPANIONS.fullmatch(name)] if chosen else []
+    else:
+        chosen = [name for name in inside if _COMPANIONS.fullmatch(name) and not _NETWORK_COMPANIONS.fullmatch(name)]
+    return tuple(_remote(inside[name]) for name in sorted(chosen, key=lambda name: (name in FIRST_READ, name)))
+
+
+def _weights(names: list[str], variant: str | None) -> list[str]:
+    whole = [name for name in names if (found := _WEIGHTS.fullmatch(name)) and found["variant"] == variant]
+    shards = [name for name in whole if "-of-" in name]
+    return shards or whole
 
 
 def _remote(sibling: Any) -> RemoteFile:

@@ -22,7 +22,7 @@ from .component import AUTO_SOURCE, Component
 from .download_errors import DownloadError, UnreachableError, explained
 from .download_plan import DownloadPlan, RemoteFile, chosen_files
 from .sources import MODELS_KIND, ComponentFolder, MissingFilesError, find, locate
-from .weight_files import BrokenFilesError, find_weight_files
+from .weight_files import BrokenFilesError
 
 if TYPE_CHECKING:
     from .schema import Location
@@ -79,23 +79,14 @@ def obtain(component: Component) -> ComponentFolder:
     except UnreachableError as error:
         try:
             return locate(component)
-        except MissingFilesError as missing:
+        except (MissingFilesError, BrokenFilesError) as missing:
             raise MissingFilesError(f"{error} {missing}") from None
     return locate(component)
 
 
 def is_complete(component: Component) -> bool:
-    """Whether a component is here with every weight file that its index names."""
-    place = find(component)
-    if place is None:
-        return False
-    if not component.entry.parameters:
-        return True
-    try:
-        find_weight_files(place)
-    except BrokenFilesError:
-        return False
-    return True
+    """Whether the whole of a component is here."""
+    return find(component) is not None
 
 
 def missing_bytes(component: Component) -> int | None:
@@ -114,9 +105,9 @@ def plan(component: Component) -> DownloadPlan:
     repository = location.repository
     with explained(repository):
         info = HfApi().model_info(repository, files_metadata=True)
-    files = chosen_files(info.siblings or [], location)
+    files = chosen_files(info.siblings or [], location, weights=bool(component.entry.parameters))
     if not files:
-        raise DownloadError(f"{location} holds no safetensors files on the hub: the repository was changed. Update the registry entry.")
+        raise DownloadError(f"{location} holds no files for it on the hub: the repository was changed. Update the registry entry.")
     in_cache = os.environ.get(TARGET, "cache").lower() != "models"
     if in_cache:
         folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")

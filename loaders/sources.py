@@ -1,6 +1,7 @@
 """Where the files of a component are: a diffusers folder below a ComfyUI model folder first, the hub cache second.
 
-This is the seam for every other source: whatever can name a folder with a config and weights for a component belongs in `locate`.
+This is the seam for every other source: whatever can name a folder with a config and weights for a component belongs in `_candidates`.
+A folder that lacks files is passed over, so that it does not hide a whole copy further on.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import host
 from ..errors import UserError
+from .completeness import check_whole
 from .component import AUTO_SOURCE, Component
 from .registry import load_registry
 from .single_files import find_file, holds, is_file_source
+from .weight_files import BrokenFilesError
 
 if TYPE_CHECKING:
     from .schema import ComponentEntry
@@ -50,24 +53,29 @@ def model_folders() -> list[str]:
 
 
 def find(component: Component) -> ComponentFolder | None:
-    """The folder of a component, if it is here."""
-    return next((place for place in _candidates(component) if place.folder.is_dir()), None)
+    """The first place that holds the whole of a component, if there is one."""
+    return next((place for place, fault in _searched(component) if fault is None), None)
 
 
 def locate(component: Component) -> ComponentFolder:
-    """The folder of a component. Raises MissingFilesError with what to download when there is none."""
-    place = find(component)
-    if place is None:
-        raise MissingFilesError(_advice(component))
-    return place
+    """The first place that holds the whole of a component.
+
+    Raises BrokenFilesError with what the first place lacks when none is whole, MissingFilesError with what to download when there is none.
+    """
+    faults = []
+    for place, fault in _searched(component):
+        if fault is None:
+            return place
+        faults.append(fault)
+    raise faults[0] if faults else MissingFilesError(_advice(component))
 
 
 def read_config(component: Component) -> dict[str, Any]:
     """The component's config: the one beside its files where they are here, else the bundled one of the real model."""
-    for place in _candidates(component):
-        for name in ("config.json", "scheduler_config.json"):
-            if (place.folder / name).is_file():
-                return _read_json(place.folder / name, place.label)
+    place = find(component)
+    path = None if place is None else _config_in(place)
+    if place is not None and path is not None:
+        return _read_json(path, place.label)
     bundled = bundled_config(component.entry)
     if bundled is None:
         raise MissingFilesError(_advice(component))
@@ -76,16 +84,33 @@ def read_config(component: Component) -> dict[str, Any]:
 
 def read_model_index(component: Component) -> dict[str, Any]:
     """The `model_index.json` beside the component's folder: what the whole pipeline is configured with. Empty where there is none."""
-    for place in _candidates(component):
-        index = place.folder.parent / "model_index.json"
-        if place.folder.is_dir():
-            return _read_json(index, place.label.rpartition("/")[0]) if index.is_file() else {}
-    return {}
+    place = find(component)
+    index = None if place is None else place.folder.parent / "model_index.json"
+    if place is None or index is None or not index.is_file():
+        return {}
+    return _read_json(index, place.label.rpartition("/")[0])
 
 
 def bundled_config(entry: ComponentEntry) -> Path | None:
     """The config file of the real model that ships with the pack, if there is one."""
     return next((BUNDLED_CONFIGS / entry.id).glob("*config.json"), None)
+
+
+def _config_in(place: ComponentFolder) -> Path | None:
+    paths = (place.folder / name for name in ("config.json", "scheduler_config.json"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _searched(component: Component) -> Iterator[tuple[ComponentFolder, BrokenFilesError | None]]:
+    """The places that exist, each with what keeps it from being whole."""
+    for place in _candidates(component):
+        if place.folder.is_dir() and (place.file is None or place.file.is_file()):
+            try:
+                check_whole(place, component.entry)
+            except BrokenFilesError as error:
+                yield place, error
+            else:
+                yield place, None
 
 
 def _candidates(component: Component) -> Iterator[ComponentFolder]:
@@ -108,8 +133,7 @@ def _candidates(component: Component) -> Iterator[ComponentFolder]:
             for root in roots:
                 yield _subfolder(root / name, location.subfolder, f"models/{MODELS_KIND}/{name}")
     for location in entry.locations:
-        snapshot = _cached_snapshot(location.repository)
-        if snapshot is not None:
+        for snapshot in _cached_snapshots(location.repository):
             yield _subfolder(snapshot, location.subfolder, f"the hub cache's {location.repository}")
 
 
@@ -139,17 +163,18 @@ def _subfolder(folder: Path, subfolder: str | None, label: str) -> ComponentFold
     return ComponentFolder(folder / subfolder, f"{label}/{subfolder}") if subfolder else ComponentFolder(folder, label)
 
 
-def _cached_snapshot(repository: str) -> Path | None:
-    """The newest complete-as-known snapshot of a repository in the hub cache, without touching the network."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+def _cached_snapshots(repository: str) -> list[Path]:
+    """The snapshots of a repository in the hub cache: that of its main branch first, then the newest.
 
-    try:
-        return Path(snapshot_download(repository, local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        # Newer hub libraries refuse a snapshot without every file of the repository; one component is whole in it all the same.
-        partial = getattr(error, "snapshot_path", None)
-        return Path(partial) if partial else None
+    An older one still holds what was not downloaded again since the repository changed.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    root = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
+    reference = root / "refs" / "main"
+    main = reference.read_text(encoding="utf-8").strip() if reference.is_file() else ""
+    return sorted(root.glob("snapshots/*"), key=lambda path: (path.name == main, path.stat().st_mtime), reverse=True)
 
 
 def _read_json(path: Path, label: str) -> dict[str, Any]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .sources import ComponentFolder
+
+if TYPE_CHECKING:
+    from .sources import ComponentFolder
 
 _INDEX_SUFFIX = ".safetensors.index.json"
 # The names that diffusers and transformers save under, in the order in which they look for them.
@@ -83,21 +87,29 @@ def read_weight_files(place: ComponentFolder) -> WeightFiles:
 
     Raises BrokenFilesError as `find_weight_files`, and when a file is cut short or is not a safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     tensors: dict[str, Tensor] = {}
     files = find_weight_files(place)
     for path in files:
         try:
-            # Opening checks that the header is whole and that the file is as long as the header says.
-            with safe_open(path, framework="numpy") as file:
-                for name in file.keys():  # noqa: SIM118 - a handle, not a mapping
-                    part = file.get_slice(name)
-                    tensors[name] = Tensor(part.get_dtype(), tuple(part.get_shape()))
+            stat = path.stat()
+            tensors |= _header(path, stat.st_size, stat.st_mtime_ns)
         except (SafetensorError, OSError) as error:
             label = place.label if place.file else f"{place.label}/{path.name}"
             raise BrokenFilesError(f"{label} is damaged or was not downloaded to its end ({error}): download it again.") from error
     return WeightFiles(files, tensors)
+
+
+@lru_cache(maxsize=256)
+def _header(path: Path, _size: int, _changed: int) -> dict[str, Tensor]:
+    """Every tensor of a file. Size and time of change are part of the key, so that a replaced file is read again."""
+    from safetensors import safe_open
+
+    # Opening checks that the header is whole and that the file is as long as the header says.
+    with safe_open(path, framework="numpy") as file:
+        parts = ((name, file.get_slice(name)) for name in file.keys())  # noqa: SIM118 - a handle, not a mapping
+        return {name: Tensor(part.get_dtype(), tuple(part.get_shape())) for name, part in parts}
 
 
 def _shards(index: Path, place: ComponentFolder) -> list[str]:

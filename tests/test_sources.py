@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from advanced_models.demo.build import build
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.component import select_component
-from advanced_models.loaders.sources import MissingFilesError, locate, model_folders, read_config
+from advanced_models.loaders.download_plan import chosen_files
+from advanced_models.loaders.schema import Location
+from advanced_models.loaders.sources import MissingFilesError, find, locate, model_folders, read_config
+from advanced_models.loaders.weight_files import BrokenFilesError
 
 
 @pytest.fixture
@@ -98,3 +103,74 @@ def test_configs_of_the_real_model_serve_until_files_are_there(empty_host: Stand
     written = json.loads((flux_dev / "transformer" / "config.json").read_text())
     assert read_config(transformer) == written
     assert written["joint_attention_dim"] != 4096
+
+
+PARTS = {
+    "FLUX.1-dev": ("tokenizer", "tokenizer_2", "vae", "text_encoder_2", "transformer"),
+    "Qwen-Image-Edit": ("tokenizer", "processor"),
+    "Wan2.1-I2V-14B-480P": ("image_processor",),
+}
+
+
+@pytest.fixture(scope="module")
+def whole_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    for model in PARTS:
+        build(model, folder / model)
+    return folder
+
+
+@pytest.mark.parametrize(("model", "role"), [(model, role) for model, roles in PARTS.items() for role in roles])
+def test_a_partial_download_is_never_taken_for_complete(empty_host: StandaloneHost, whole_models: Path, model: str, role: str) -> None:
+    """Cut off after any of its files, in the order in which they are downloaded."""
+    component = select_component(model, role)
+    whole, mine = whole_models / model / role, empty_host.models[0] / "diffusers" / model / role
+    listed = [SimpleNamespace(rfilename=path.name, size=path.stat().st_size, blob_id=path.name, lfs=None) for path in whole.iterdir()]
+    files = chosen_files(listed, Location(repository="a/b"), weights=bool(component.entry.parameters))
+    assert {file.name for file in files} == {path.name for path in whole.iterdir()}
+    mine.mkdir(parents=True)
+    for file in files:
+        assert find(component) is None
+        with pytest.raises(BrokenFilesError, match=f"models/diffusers/{model}/{role} (lacks|holds no weights)"):
+            locate(component)
+        shutil.copy(whole / file.name, mine)
+    assert find(component) == locate(component)
+
+
+@pytest.mark.parametrize(
+    ("role", "lost"), [("tokenizer", "merges.txt"), ("tokenizer", "vocab.json"), ("tokenizer_2", "tokenizer_config.json")]
+)
+def test_what_a_part_lacks_is_named(empty_host: StandaloneHost, whole_models: Path, role: str, lost: str) -> None:
+    """Whoever downloaded it, in whichever order."""
+    shutil.copytree(whole_models / "FLUX.1-dev", empty_host.models[0] / "diffusers" / "FLUX.1-dev")
+    (empty_host.models[0] / "diffusers" / "FLUX.1-dev" / role / lost).unlink()
+    with pytest.raises(BrokenFilesError, match=f"models/diffusers/FLUX.1-dev/{role} lacks {lost}: the download did not finish"):
+        locate(select_component("FLUX.1-dev", role))
+
+
+def test_a_folder_that_lacks_files_hides_no_whole_copy(empty_host: StandaloneHost, tmp_path: Path, whole_models: Path) -> None:
+    model = whole_models / "FLUX.1-dev"
+    snapshot = hub_snapshot(tmp_path / "hub", "black-forest-labs/FLUX.1-dev", model)
+    mine = empty_host.models[0] / "diffusers" / "FLUX.1-dev"
+    shutil.copytree(model, mine)
+    config = mine / "transformer" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"joint_attention_dim": 7}))
+    for part, name in (("transformer", "diffusion_pytorch_model-00002-of-00002.safetensors"), ("tokenizer", "vocab.json")):
+        (mine / part / name).unlink()
+        assert locate(select_component("FLUX.1-dev", part)).folder == snapshot / part
+    vae = mine / "vae" / "diffusion_pytorch_model.safetensors"
+    vae.write_bytes(vae.read_bytes()[:-1])
+    assert locate(select_component("FLUX.1-dev", "vae")).folder == snapshot / "vae"
+    assert locate(select_component("FLUX.1-dev", "text_encoder")).folder == mine / "text_encoder"
+    # The config is that of the files which are read.
+    assert read_config(select_component("FLUX.1-dev", "transformer"))["joint_attention_dim"] == 32
+
+
+def test_what_an_older_snapshot_holds_is_found(empty_host: StandaloneHost, tmp_path: Path, whole_models: Path) -> None:
+    """A repository changed, and one part of it was downloaded since."""
+    old = hub_snapshot(tmp_path / "hub", "black-forest-labs/FLUX.1-dev", whole_models / "FLUX.1-dev")
+    new = old.parent / ("1" * 40)
+    shutil.copytree(old / "vae", new / "vae")
+    (old.parent.parent / "refs" / "main").write_text("1" * 40)
+    assert locate(select_component("FLUX.1-dev", "vae")).folder == new / "vae"
+    assert locate(select_component("FLUX.1-dev", "tokenizer")).folder == old / "tokenizer"
