@@ -1,0 +1,92 @@
+"""Write `locales/en/nodeDefs.json` from the nodes' own names and tooltips: `python tools/write_locales.py`.
+
+German and Chinese are translated in `locales/{de,zh}/` by hand; where they lack a text, or have one too many, this says so.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import advanced_models.host
+from advanced_models.host.standalone import StandaloneHost
+from advanced_models.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+
+PACK = Path(__file__).parents[1]
+LOCALES = PACK / "locales"
+TRANSLATIONS: tuple[str, ...] = ()
+SHOWN = ("required", "optional")
+
+
+def inputs_of(node: Any) -> dict[str, tuple[Any, Mapping[str, Any], bool]]:
+    """The inputs that a user sees: name -> type or choices, options, whether it must be given. Choices as on a machine without models."""
+    before = advanced_models.host.current()
+    with tempfile.TemporaryDirectory() as folder:
+        advanced_models.host.use(StandaloneHost.below(Path(folder)))
+        declared = node.INPUT_TYPES()
+        advanced_models.host.use(before)
+    found = {}
+    for group in SHOWN:
+        for name, (kind, *options) in declared.get(group, {}).items():
+            found[name] = (kind, options[0] if options else {}, group == "required")
+    return found
+
+
+def outputs_of(node: Any) -> list[tuple[str, str, str]]:
+    """Name, type and tooltip of each output."""
+    names = getattr(node, "RETURN_NAMES", node.RETURN_TYPES)
+    return list(zip(names, node.RETURN_TYPES, node.OUTPUT_TOOLTIPS, strict=True))
+
+
+def node_texts() -> dict[str, Any]:
+    """Every text of every node, in the shape that ComfyUI's page reads."""
+    return {
+        node_id: {
+            "display_name": NODE_DISPLAY_NAME_MAPPINGS[node_id],
+            "description": node.DESCRIPTION,
+            "inputs": {name: {"name": name, "tooltip": options["tooltip"]} for name, (_, options, _) in inputs_of(node).items()},
+            "outputs": {str(index): {"name": name, "tooltip": text} for index, (name, _, text) in enumerate(outputs_of(node))},
+        }
+        for node_id, node in NODE_CLASS_MAPPINGS.items()
+    }
+
+
+def read(language: str, name: str) -> dict[str, Any]:
+    """A locale file."""
+    found: dict[str, Any] = json.loads((LOCALES / language / name).read_text(encoding="utf-8"))
+    return found
+
+
+def keys(texts: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path to every text."""
+    for key, value in texts.items():
+        if isinstance(value, Mapping):
+            yield from keys(value, (*before, key))
+        else:
+            yield (*before, key)
+
+
+def as_json(texts: Mapping[str, Any]) -> str:
+    """As the files are written."""
+    return json.dumps(texts, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    """Write the English texts; 1 when a translation does not have the same ones."""
+    (LOCALES / "en" / "nodeDefs.json").write_text(as_json(node_texts()), encoding="utf-8")
+    wrong = 0
+    for language in TRANSLATIONS:
+        for name in ("nodeDefs.json", "main.json"):
+            english, translated = (set(keys(read(which, name))) for which in ("en", language))
+            for path in sorted(english ^ translated):
+                wrong += 1
+                print(f"locales/{language}/{name} {'lacks' if path in english else 'has too many'}: {' / '.join(path)}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
