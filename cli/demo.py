@@ -7,13 +7,17 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from ..demo import asked
 from ..demo.build import BUILDERS
 from ..demo.cache import cached_models
 from ..demo.pictures import draw_example
+from ..demo.trained import MODELS, trained_models
 from ..errors import UserError
 from ..host import use
 from ..host.standalone import StandaloneHost
@@ -40,11 +44,24 @@ examples would take minutes even with small models."""
 _PICTURE_NODES = ("LoadImage", "LoadImageMask")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Example:
     name: str
     document: Document
     prompt: Prompt
+
+    @cached_property
+    def models(self) -> frozenset[str]:
+        """The models it names; `UserError` for one of which there is no small one."""
+        named = {model for node in self.prompt.nodes.values() if isinstance(model := node.inputs.get("model"), str)}
+        for model in sorted(named - BUILDERS.keys()):
+            raise UserError(f"The demo has no small model of {model}. Run the example with the real one: advanced-models run.")
+        return frozenset(named)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether models do it that know how: their language and size are then what it is asked in."""
+        return self.models <= trained_models()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,16 +94,18 @@ def run(args: argparse.Namespace) -> int:
     host = StandaloneHost.below(args.out, models=(), output=args.out)
     use(host)
     examples = [_read(name, definitions) for name in names]
-    models = sorted({model for example in examples for model in _models(example.prompt)})
-    print(f"Small models with random weights: the pictures show that everything runs, not what the models paint. {', '.join(models)}")
-    print("Sizes, steps and lengths are cut down to what a processor does in a minute.")
-    host.models = (cached_models(models),)
+    trained = sorted({model for example in examples if example.is_trained for model in example.models})
+    random = sorted({model for example in examples if not example.is_trained for model in example.models})
+    print(f"Small models in place of the real ones. Trained to do what they are asked: {', '.join(trained) or 'none'}.")
+    print(f"With random weights, to show that everything runs: {', '.join(random) or 'none'}.")
+    built = cached_models(random)
     print(f"Models ready after {time.perf_counter() - started:.1f} s.\n", flush=True)
     failed = 0
     executor = Executor(definitions)
     for example in examples:
+        host.models = (MODELS if example.is_trained else built,)
         for picture in _missing_pictures(example.prompt, host.input_folder):
-            draw_example(picture)
+            (asked.draw_start if picture.name == asked.PICTURE else draw_example)(picture)
         try:
             done = executor.run(validate(example.prompt, definitions), workflow=example.document.workflow)
         except NodeError as error:
@@ -96,6 +115,12 @@ def run(args: argparse.Namespace) -> int:
             print(f"{example.name}: {error}", file=sys.stderr)
         else:
             _print_made(example.name, done, args.out)
+    if args.only is None:
+        from ..demo.contact_sheet import write_contact_sheet
+
+        host.models = (MODELS,)
+        write_contact_sheet(args.out / "contact_sheet.png")
+        print(f"What the trained models do: {args.out / 'contact_sheet.png'}")
     print(f"\n{len(examples) - failed} of {len(examples)} examples ran, {time.perf_counter() - started:.1f} s in all.")
     return _NODE_FAILED if failed else 0
 
@@ -115,9 +140,21 @@ def _chosen(only: str | None) -> list[str]:
 
 def _read(name: str, definitions: Definitions) -> _Example:
     document = read_workflow(EXAMPLES / f"{name}.json")
-    prompt = document.prompt(definitions)
-    _shorten(prompt)
-    return _Example(name, document, prompt)
+    example = _Example(name, document, document.prompt(definitions))
+    if example.is_trained:
+        _ask(example.prompt, asked.VALUES[name])
+    else:
+        _shorten(example.prompt)
+    return example
+
+
+def _ask(prompt: Prompt, values: Mapping[str, Any]) -> None:
+    """Put in what a trained small model understands, as `NODE.INPUT` and value."""
+    for node in prompt.nodes.values():
+        for place, value in values.items():
+            class_type, _, name = place.partition(".")
+            if node.class_type == class_type:
+                prompt.set(node, name, value)
 
 
 def _shorten(prompt: Prompt) -> None:
@@ -127,16 +164,6 @@ def _shorten(prompt: Prompt) -> None:
         for name, value in cut.items():
             if name in node.inputs:
                 prompt.set(node, name, value)
-
-
-def _models(prompt: Prompt) -> Iterator[str]:
-    """The models an example names; `UserError` for one of which there is no small one."""
-    for node in prompt.nodes.values():
-        model = node.inputs.get("model")
-        if isinstance(model, str):
-            if model not in BUILDERS:
-                raise UserError(f"The demo has no small model of {model}. Run the example with the real one: advanced-models run.")
-            yield model
 
 
 def _missing_pictures(prompt: Prompt, folder: Path) -> Iterator[Path]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from .bpe import byte_alphabet, learn_merges, merges_text, vocabulary_of
-from .text import write_json
+from .text import SENTENCES, write_json
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -49,8 +50,8 @@ CHAT_TEMPLATE = (
 """Qwen2.5-VL's own."""
 
 
-def write_qwen_tokenizer(folder: Path) -> dict[str, int]:
-    """Write a Qwen2 tokenizer (`Qwen2Tokenizer`) into `folder` and return the id of every token."""
+def write_qwen_tokenizer(folder: Path, sentences: Sequence[str] = SENTENCES, merges_at_most: int = 300) -> dict[str, int]:
+    """Write a Qwen2 tokenizer (`Qwen2Tokenizer`) learnt from the sentences into `folder` and return the id of every token."""
     from tokenizers import Regex, pre_tokenizers
 
     pre_tokenizer = pre_tokenizers.Sequence(
@@ -63,7 +64,7 @@ def write_qwen_tokenizer(folder: Path) -> dict[str, int]:
     def split(sentence: str) -> list[str]:
         return [word for word, _ in pre_tokenizer.pre_tokenize_str(sentence)]
 
-    merges = learn_merges(split, 300)
+    merges = learn_merges(split, merges_at_most, sentences=sentences)
     words = vocabulary_of([*byte_alphabet(), *(left + right for left, right in merges)])
     special = {token: len(words) + index for index, token in enumerate(SPECIAL_TOKENS)}
     write_json(folder / "vocab.json", words)

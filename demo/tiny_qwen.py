@@ -77,8 +77,13 @@ QWEN_IMAGE_LAYOUTS = {
 def build_qwen_vl(folder: Path, dtype: str) -> None:
     """Write a small Qwen2.5-VL-7B-Instruct into `folder`: a transformers repository, everything at its root."""
     tokens = write_qwen_tokenizer(folder)
-    _write_processor(folder)
+    write_qwen_vl_companions(folder, tokens)
     _save_qwen_vl(folder, dtype, tokens)
+
+
+def write_qwen_vl_companions(folder: Path, tokens: dict[str, int]) -> None:
+    """Write what stands beside the weights and the tokenizer of a Qwen2.5-VL repository: processor and generation settings."""
+    _write_processor(folder)
     write_json(
         folder / "generation_config.json",
         {
@@ -157,14 +162,15 @@ def _write_processor(folder: Path, image_processor: dict[str, Any] = _IMAGE_PROC
 def _save_qwen_vl(folder: Path, dtype: str, tokens: dict[str, int]) -> None:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    config = _qwen_vl_config(tokens)
+    config = qwen_vl_config(tokens)
     model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_dict(config))
     save_part(model, folder, dtype, seed=21, sharded=True)
     # The libraries' releases write this file in different shapes; the published one is flat.
     write_json(folder / "config.json", {**config, "torch_dtype": str(model.dtype).removeprefix("torch.")})
 
 
-def _qwen_vl_config(tokens: dict[str, int]) -> dict[str, Any]:
+def qwen_vl_config(tokens: dict[str, int]) -> dict[str, Any]:
+    """The published config of Qwen2.5-VL-7B-Instruct in its flat shape, with small widths and depths."""
     return {
         "architectures": ["Qwen2_5_VLForConditionalGeneration"],
         "model_type": "qwen2_5_vl",

@@ -1,4 +1,4 @@
-"""The trained small FLUX, through the pack's own loaders and pipelines: pictures for prompts."""
+"""The trained small models, through the pack's own loaders and pipelines: pictures for prompts, answers about pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 MODELS = Path(__file__).parent / "models"
 """A models folder: `diffusers/` holds the trained small models under the names of those whose layout they have."""
 FLUX = "FLUX.1-schnell"
+QWEN_VL = "Qwen2.5-VL-7B-Instruct"
 STEPS = 8
+"""Steps of the FLUX."""
+
+
+def trained_models() -> frozenset[str]:
+    """Ids of the models whose layout has a trained small one."""
+    return frozenset(folder.name for folder in (MODELS / "diffusers").iterdir())
 
 
 def paint(
@@ -63,3 +70,11 @@ def encode(prompts: Sequence[str]) -> Prompt:
     encoders = [select_component(FLUX, role) for role in ("text_encoder", "text_encoder_2")]
     encoded = [flux.encode_prompt(encoders[0], encoders[1], prompt) for prompt in prompts]
     return flux.Prompt(torch.cat([one.embeds for one in encoded]), torch.cat([one.pooled for one in encoded]))
+
+
+def ask(picture: torch.Tensor, question: str) -> str:
+    """The small Qwen2.5-VL's likeliest answer about a picture [H, W, 3] with values 0..1."""
+    from ..pipelines import qwen_vl
+
+    model, tokenizer, processor = (select_component(QWEN_VL, role) for role in ("qwen_vl", "tokenizer", "processor"))
+    return qwen_vl.chat(model, tokenizer, processor, question, pictures=[picture], writing=qwen_vl.Writing(most_tokens=32, temperature=0))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import advanced_models.host
+import numpy as np
 import pytest
 from advanced_models.cli import main
 from advanced_models.demo.build import BUILDERS, MARKER
 from advanced_models.demo.cache import cache_folder, cached_models
+from advanced_models.demo.classifier import classify
 from advanced_models.demo.pictures import draw_example
 from PIL import Image
 
@@ -26,11 +28,14 @@ def test_inpainting_runs_and_the_file_is_named(own_cache: Path, tmp_path: Path, 
     assert main(["demo", "--out", str(out), "--only", "flux_inpaint"]) == 0
     (made,) = [file for file in out.rglob("*.png") if file.parent.name != "input"]
     with Image.open(made) as picture:
-        assert picture.size == (512, 512)
+        assert picture.size == (64, 64)
         assert {"prompt", "workflow"} <= set(picture.info)
+        seen = classify(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255)
+    assert seen is not None
+    assert (seen.shape, seen.colour, seen.background) == ("circle", "blue", "white")
     printed = capsys.readouterr().out
     assert str(made) in printed
-    assert "512 x 512" in printed
+    assert "64 x 64" in printed
     assert "1 of 1 examples ran" in printed
 
 
