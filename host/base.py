@@ -27,6 +27,17 @@ class Progress(Protocol):
         """
 
 
+class Surroundings(Protocol):
+    """What of a host an encoder needs."""
+
+    @property
+    def temp_folder(self) -> Path: ...
+
+    def progress(self, total: int) -> Progress: ...
+
+    def raise_if_interrupted(self) -> None: ...
+
+
 class Host(Protocol):
     """Folders, device, progress and interruption, as ComfyUI or a plain process offers them."""
 

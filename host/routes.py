@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from . import current
 from .measure import main_memory, measured_peak, memory, start_measuring
+from .video_routes import VIDEO_ROUTES
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -58,6 +59,8 @@ def register(routes: web.RouteTableDef) -> None:
     serve(FREE, lambda body: {"freed_bytes": free(body)})
     serve(PEAK, lambda _: start_measuring())
     serve(PEAK, lambda _: {"peak_bytes": measured_peak()}, reads=False)
+    for path, answer_to in VIDEO_ROUTES.items():
+        serve(path, answer_to)
 
 
 def cost_of_node(body: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import av
     import torch
 
-    from ..host.base import Host
+    from ..host.base import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class SavedVideo:
 def save_video(
     source: FrameSource,
     settings: Settings,
-    host: Host,
+    host: Surroundings,
     *,
     folder: Path,
     prefix: str,
@@ -116,7 +116,7 @@ class _Job:
         self,
         source: FrameSource,
         settings: Settings,
-        host: Host,
+        host: Surroundings,
         sound: Sound | None,
         trim_to_sound: bool,
         tags: dict[str, str],

@@ -4,6 +4,8 @@ import { app } from "../../scripts/app.js";
 import { showCost } from "./cost_panel.mjs";
 import { showVerdict } from "./guard_bar.mjs";
 import { addGauge } from "./memory_gauge.mjs";
+import { showPlayer } from "./player.mjs";
+import { collectClips } from "./player_clip.mjs";
 import { showProgress } from "./progress_line.mjs";
 import { addSidebarTab } from "./sidebar.mjs";
 import { followRole } from "./text_encoder_picker.mjs";
@@ -22,11 +24,13 @@ app.registerExtension({
     showProgress();
     addGauge();
     addSidebarTab();
+    collectClips();
   },
   nodeCreated(/** @type {any} */ node) {
     if (kind(node) === "TextEncoderPicker") followRole(node);
     if (LOADERS.includes(kind(node))) showCost(node);
     if (kind(node) === "VRAMGuard") showVerdict(node);
+    if (kind(node) === "VideoCombine") showPlayer(node);
   },
   loadedGraphNode(/** @type {any} */ node) {
     // Values of a loaded graph are set without telling the widget.

@@ -1,0 +1,223 @@
+"""The player on VideoCombine: the frame that is asked for is the frame that is seen; keys, range, save, and what browsers do not play."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from advanced_models.host.standalone import StandaloneHost
+from advanced_models.video.audio import Sound
+from advanced_models.video.info import read_info
+from clips import READ, save, serve, shown_by_node
+from page_browser import GraphPage
+from page_server import PageServer
+
+FRAMES = 48
+PLAYER = "[aria-label='Video player']"
+WORKFLOW: dict[str, Any] = {
+    "last_node_id": 1,
+    "last_link_id": 0,
+    "nodes": [
+        {
+            "id": 1,
+            "type": "VideoCombine",
+            "pos": [100, 100],
+            "size": [420, 700],
+            "flags": {},
+            "order": 0,
+            "mode": 0,
+            "inputs": [],
+            "outputs": [],
+            "properties": {},
+            "widgets_values": [16, "mp4 (h264)", "high", "medium", "video/AdvancedModels", True, False, False, 0, "auto", "software", 0],
+        }
+    ],
+    "links": [],
+    "version": 0.4,
+}
+
+
+@pytest.fixture
+def show(graph: GraphPage, server: PageServer, page_host: StandaloneHost) -> Any:
+    """Run VideoCombine with a result, and wait for its player to show frame 0."""
+    serve(page_host, server.view_folder)
+    graph.open(WORKFLOW, scale=0.8)
+
+    def run(output: dict[str, Any]) -> Any:
+        server.outputs["VideoCombine"] = output
+        assert graph.run() == "execution_success"
+        player = graph.page.locator(PLAYER)
+        player.locator(".stage > *").wait_for(state="attached")
+        player.locator("[aria-label='Go to frame']").wait_for()
+        graph.page.wait_for_timeout(300)
+        return player
+
+    return run
+
+
+def goes_to(player: Any, frames: list[int]) -> list[int]:
+    """Type each frame number, and read what is seen when the field says that it is there."""
+    seen: list[int] = player.evaluate(
+        f"""async (player, frames) => {{
+            const read = {READ};
+            const number = player.querySelector("[aria-label='Go to frame']");
+            const slider = player.querySelector("[aria-label='Frame']");
+            const seen = [];
+            for (const frame of frames) {{
+                number.value = frame;
+                number.dispatchEvent(new Event("change"));
+                const until = performance.now() + 5000;
+                while (slider.value !== String(frame) && performance.now() < until) await new Promise((next) => setTimeout(next, 2));
+                seen.push(read(player));
+            }}
+            return seen;
+        }}""",
+        frames,
+    )
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("format_name", "rate", "interval"),
+    [("mp4 (h264)", 24, 0), ("mp4 (h264)", 29.97, 12), ("webm (vp9)", 16, 0)],
+    ids=["h264", "h264 29.97", "vp9"],
+)
+def test_no_frame_is_wrong(show: Any, page_host: StandaloneHost, format_name: str, rate: float, interval: int) -> None:
+    player = show(shown_by_node(save(page_host, range(FRAMES), format_name, rate, keyframe_interval=interval)))
+    forwards = list(range(1, FRAMES))
+    backwards = list(range(FRAMES - 2, -1, -1))
+    shuffled = random.Random(5).sample(range(FRAMES), FRAMES)
+    for order in (forwards, backwards, shuffled):
+        assert goes_to(player, order) == order
+
+
+def test_keys_step_frame_by_frame(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:
+    player = show(shown_by_node(save(page_host, range(FRAMES), rate=8)))
+    number = player.locator("[aria-label='Go to frame']")
+
+    def press(key: str, frame: int) -> None:
+        player.press(key)
+        graph.page.wait_for_function("([field, frame]) => field.value === frame", arg=[number.element_handle(), str(frame)])
+        assert player.evaluate(READ) == frame
+
+    for key, frame in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("Shift+ArrowRight", 9), ("End", 47), ("Home", 0)):
+        press(key, frame)
+    before = graph.saved()
+    player.press("Delete")  # the graph must not hear it
+    assert graph.saved() == before
+
+
+def test_playing_and_pausing_stays_on_the_frame_that_is_seen(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:
+    player = show(shown_by_node(save(page_host, range(FRAMES), rate=8)))
+    for key in ("l", "j"):
+        player.press(key)
+        graph.page.wait_for_timeout(900)
+        player.press("k")
+        graph.page.wait_for_timeout(400)
+        frame = int(player.locator("[aria-label='Go to frame']").input_value())
+        assert 0 < frame < FRAMES or key == "j"
+        assert player.evaluate(READ) == frame
+        assert player.evaluate("player => player.querySelector('video').paused")
+
+
+def test_a_range_is_looped(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:
+    player = show(shown_by_node(save(page_host, range(FRAMES), rate=8)))
+    assert goes_to(player, [20]) == [20]
+    player.press("o")
+    assert goes_to(player, [10]) == [10]
+    player.press("i")
+    seen = player.evaluate(
+        f"""async (player) => {{
+            const read = {READ};
+            const video = player.querySelector("video");
+            const seen = new Set();
+            let running = true;
+            const look = () => {{ seen.add(read(player)); if (running) video.requestVideoFrameCallback(look); }};
+            video.requestVideoFrameCallback(look);
+            player.querySelector("[aria-label='Play (space)']").click();
+            await new Promise((next) => setTimeout(next, 3500));
+            running = false;
+            player.querySelector("[aria-label='Pause (space)']").click();
+            return [...seen];
+        }}"""
+    )
+    # The frame after the last one may be on its way to the screen when the range ends.
+    assert set(seen) <= set(range(10, 22)) and len(seen) > 5
+
+
+def test_it_is_muted_and_stops_out_of_sight(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:
+    import numpy as np
+
+    sound = Sound(np.zeros((2, 96000), np.float32), 48000)
+    player = show(shown_by_node(save(page_host, range(FRAMES), rate=24, sound=sound)))
+    video = player.locator("video")
+    assert video.evaluate("video => video.muted && video.paused")
+    player.press("m")
+    assert not video.evaluate("video => video.muted")
+    player.press("m")
+    player.press(" ")
+    graph.page.wait_for_timeout(200)
+    assert not video.evaluate("video => video.paused")
+    graph.page.evaluate("() => { app.canvas.ds.offset[0] = -5000; app.canvas.setDirty(true, true); }")
+    graph.page.wait_for_function("video => video.paused", arg=video.element_handle())
+
+
+def test_a_preview_is_saved_under_a_fresh_name(graph: GraphPage, server: PageServer, show: Any, page_host: StandaloneHost) -> None:
+    saved = save(page_host, range(6), prefix="kept/clip")
+    player = show(shown_by_node(saved, "temp"))
+    before = graph.saved()
+    player.get_by_role("button", name="Save").click()
+    player.get_by_text("Saved as kept/clip_00002_.mp4 in the output folder.").wait_for()
+    copy = server.view_folder / "kept" / "clip_00002_.mp4"
+    assert copy.read_bytes() == saved.path.read_bytes()
+    assert graph.saved() == before
+
+
+@pytest.mark.parametrize("format_name", ["mov (ProRes 422)", "mkv (ffv1)", "mp4 (h265)"])
+def test_what_the_browser_does_not_play_gets_a_copy(graph: GraphPage, show: Any, page_host: StandaloneHost, format_name: str) -> None:
+    player = show(shown_by_node(save(page_host, range(16), format_name)))
+    player.get_by_text("Shown as a smaller copy").wait_for()
+    graph.lines = [line for line in graph.lines if "ERR" not in line]
+    order = [15, 3, 8, 7, 9, 0]
+    assert goes_to(player, order) == order
+
+
+@pytest.mark.parametrize("format_name", ["gif", "webp", "apng"])
+def test_animated_pictures_are_shown_as_such(
+    graph: GraphPage, show: Any, server: PageServer, page_host: StandaloneHost, format_name: str
+) -> None:
+    server.outputs["VideoCombine"] = shown_by_node(save(page_host, range(6), format_name))
+    assert graph.run() == "execution_success"
+    picture = graph.page.locator(f"{PLAYER} .stage img")
+    picture.wait_for()
+    graph.page.wait_for_function("image => image.complete && image.naturalWidth", arg=picture.element_handle())
+    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [192, 96]
+
+
+def test_there_is_one_player_and_nothing_of_it_is_saved(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:
+    graph.open(WORKFLOW)
+    before = graph.saved()
+    player = show(shown_by_node(save(page_host, range(6))))
+    graph.page.wait_for_timeout(500)
+    assert graph.page.locator("video").count() == 1
+    assert graph.saved() == before
+    assert player.is_visible()
+
+
+def test_two_clips_are_compared_frame_by_frame(graph: GraphPage, server: PageServer, show: Any, page_host: StandaloneHost) -> None:
+    show(shown_by_node(save(page_host, range(100, 130))))
+    player = show(shown_by_node(save(page_host, range(FRAMES))))
+    player.get_by_label("Compare with").select_option(label="clip_00001_.mp4")
+    other = player.locator(".other")
+    other.locator("video").wait_for()
+    for frame in (7, 20, 3):
+        assert goes_to(player, [frame]) == [frame]
+        graph.page.wait_for_timeout(500)
+        assert other.evaluate(READ) == 100 + frame
+    line = player.get_by_label("Place of the dividing line")
+    line.fill("25")
+    assert other.evaluate("place => place.style.clipPath") == "inset(0px 0px 0px 25%)"
+    player.get_by_label("Compare with").select_option(value="")
+    other.wait_for(state="detached")
+    assert read_info(server.view_folder / "clip_00001_.mp4").frame_count == 30

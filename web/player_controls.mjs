@@ -1,0 +1,54 @@
+// The player's controls, as elements that call the player.
+// @ts-check
+import { el } from "./dom.mjs";
+
+export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
+
+/**
+ * A button with a picture of PrimeIcons, which the page has.
+ * @param {string} icon
+ * @param {string} label
+ * @param {() => unknown} onclick
+ * @param {boolean} [pressed] for a button that stays in or out
+ */
+export function iconButton(icon, label, onclick, pressed) {
+  const picture = el("i", { class: `pi pi-${icon}`, "aria-hidden": "true" });
+  return el("button", { type: "button", title: label, "aria-label": label, "aria-pressed": pressed === undefined ? null : String(pressed), onclick }, picture);
+}
+
+/** @param {string} text @param {string} label @param {() => unknown} onclick */
+export function textButton(text, label, onclick) {
+  return el("button", { type: "button", title: label, "aria-label": label, onclick }, text);
+}
+
+/** @param {import("./player_view.mjs").Player} player */
+export function makeControls(player) {
+  const goTo = (/** @type {Event} */ event) => player.frames?.seek(Number(/** @type {HTMLInputElement} */ (event.target).value));
+  const slider = /** @type {HTMLInputElement} */ (el("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Frame", oninput: goTo }));
+  const range = el("span", { class: "range", "aria-hidden": "true" });
+  const number = /** @type {HTMLInputElement} */ (el("input", { type: "number", min: 0, value: 0, "aria-label": "Go to frame", onchange: goTo }));
+  const total = el("span", { class: "quiet" });
+  const speed = /** @type {HTMLSelectElement} */ (
+    el("select", { "aria-label": "Speed", title: "Speed (j, k, l)", onchange: () => player.setSpeed(Number(speed.value)) }, ...SPEEDS.map((value) => el("option", { value, selected: value === 1 }, `${value}×`)))
+  );
+  const play = iconButton("play", "Play (space)", () => player.toggle());
+  const loop = iconButton("refresh", "Loop", () => player.setLoop(!player.frames?.loops), true);
+  const sound = iconButton("volume-off", "Sound (m)", () => player.setMuted(!player.muted), false);
+  const download = el("a", { class: "button", title: "Download", "aria-label": "Download" }, el("i", { class: "pi pi-download", "aria-hidden": "true" }));
+  const keep = el("button", { type: "button", title: "Copy the preview into the output folder", hidden: true, onclick: () => player.keep() }, "Save");
+  const stepping = [
+    iconButton("step-backward", "One frame back (←)", () => player.frames?.step(-1)),
+    play,
+    iconButton("step-forward", "One frame on (→)", () => player.frames?.step(1)),
+    el("label", {}, number, total),
+    speed,
+    textButton("[", "Loop from this frame (i)", () => player.mark("first")),
+    textButton("]", "Loop up to this frame (o)", () => player.mark("last")),
+    loop,
+    sound,
+  ];
+  const full = iconButton("window-maximize", "Full screen (f)", () => player.fullScreen());
+  const seek = el("div", { class: "seek" }, range, slider);
+  const buttons = el("div", { class: "controls" }, ...stepping, full, download, keep);
+  return { slider, range, number, total, speed, play, loop, sound, download, keep, stepping, seek, buttons };
+}
