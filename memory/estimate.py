@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,28 +64,41 @@ def estimate(
     libraries = libraries or Libraries.installed()
     if placement == "cpu":
         return StageEstimate(stage, (Term.exact("weights", 0, "computes in main memory"),), 0, 0)
-    entry = load_registry().component(component_id)
     record = record_of(component_id)
     size = weight_bytes(component_id, precision, libraries.weight_rules)
     weights, gaps = _weights(size, record, precision, placement, resident_blocks)
+    computing, reserved, minimum = _computing(component_id, stage, workload, precision, tile, libraries, id(load_registry()))
     reserve = Term("reserve", RESERVE, *_RESERVE_RANGE, "CUDA context and libraries, outside the allocator")
+    return StageEstimate(stage, (weights, *computing, reserve), reserved, minimum, gaps)
+
+
+@lru_cache(maxsize=1024)
+def _computing(
+    component_id: str, stage: Stage, workload: Workload, precision: WeightPrecision, tile: int | None, libraries: Libraries, _registry: int
+) -> tuple[tuple[Term, ...], int, int]:
+    """The terms beside weights and reserve, what the allocator reserves for them, and its minimum.
+
+    Kept for each state of the registry: a search asks for the same computation under many placements.
+    """
+    class_name = load_registry().component(component_id).class_name
+    record = record_of(component_id)
     form = None if record is None else _form(record, stage, workload, precision, tile, libraries)
     if form is None:
-        unknown = (
-            weights,
-            Term("activations", _UNKNOWN_MARGIN, 0, 2 * _UNKNOWN_MARGIN, f"no model of a {entry.class_name} here: a flat margin"),
-        )
-        return StageEstimate(stage, (*unknown, reserve), _UNKNOWN_MARGIN, _UNKNOWN_MARGIN, gaps)
+        margin = Term("activations", _UNKNOWN_MARGIN, 0, 2 * _UNKNOWN_MARGIN, f"no model of a {class_name} here: a flat margin")
+        return (margin,), _UNKNOWN_MARGIN, _UNKNOWN_MARGIN
     config = component_config(component_id)
-    rule = conv_rule(entry.class_name, precision, libraries)
-    if entry.class_name in LANGUAGE_MODELS:
+    if class_name in LANGUAGE_MODELS:
         workload = _with_pictures(workload)
-    values = features(entry.class_name, config, workload)
-    terms = [weights, *_activations(form, values, rule, precision, workload)]
-    if entry.class_name in LANGUAGE_MODELS:
+    values = features(class_name, config, workload)
+    terms = _activations(form, values, conv_rule(class_name, precision, libraries), precision, workload)
+    if class_name in LANGUAGE_MODELS:
         terms += _language_terms(config, workload, form.peak(values, "none"))
-    added = sum(term.expected for term in terms[1:])
-    return StageEstimate(stage, (*terms, reserve), *_from_allocator(form, added, libraries), gaps)
+    return tuple(terms), *_from_allocator(form, sum(term.expected for term in terms), libraries)
+
+
+def forget_computations() -> None:
+    """Drop the figures kept from earlier estimates."""
+    _computing.cache_clear()
 
 
 def _weights(size: int, record: Record | None, precision: WeightPrecision, placement: Placement, resident_blocks: int) -> tuple[Term, int]:

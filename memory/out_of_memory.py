@@ -93,8 +93,8 @@ class _Failure:
         assert self.flight is not None and self.available is not None
         for share in _SHARES:
             machine = Machine(int(share * self.available), main_memory())
-            found = plans(self.flight.parts, machine, backends=self.flight.backends, libraries=self.flight.libraries, only_executable=True)
-            plan = next((plan for plan in found if plan.choices != running.choices), None)
+            found = plans(self.flight.parts, machine, backends=self.flight.backends, libraries=self.flight.libraries)
+            plan = next((plan for plan in found if not plan.missing and plan.choices != running.choices), None)
             if plan is not None:
                 return plan
         return None

@@ -7,15 +7,14 @@ public figures and assumed speeds (below), for ordering alone: no card was measu
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ..loaders.registry import load_registry
-from .estimate import blocks_of_share, component_config, estimate
+from .estimate import blocks_of_share, component_config, estimate, forget_computations
 from .estimate_features import VIDEO_VAES, image_tokens
-from .estimate_values import Libraries, Stage, StageEstimate
+from .estimate_values import Libraries, StageEstimate
+from .plan_options import Figures, Option, combinations, worthwhile
 from .plan_values import Backends, Choice, Machine, Part, Plan, StageNeed, Wishes, compatible
 from .weights import WeightPrecision, weight_bytes
 
@@ -38,24 +37,6 @@ _CPU_SPEED = 0.3e12
 _QUANTISED: tuple[WeightPrecision, ...] = ("fp8", "int8", "nf4")
 
 
-@dataclass(frozen=True)
-class _Figures:
-    """One part under one choice."""
-
-    choice: Choice
-    between: int
-    """Bytes on the device while others compute."""
-    stages: tuple[tuple[Stage, int, int, int], ...]
-    """(stage, weights on the device, least activations, reserve)."""
-    host_kept: int
-    """Bytes in main memory throughout: streamed from there, or computed there."""
-    host_moved: int
-    """Bytes in main memory on the way to the card, where the file's weights have to be converted; otherwise they are mapped from it."""
-    seconds: float
-    lost: float
-    missing: tuple[str, ...]
-
-
 def as_it_is(parts: Sequence[Part], backends: Backends, libraries: Libraries | None = None) -> Plan:
     """The graph unchanged: every part on the card while its stage runs, or on the CPU where the graph says so."""
     libraries = libraries or Libraries.installed()
@@ -70,101 +51,27 @@ def plans(
     backends: Backends | None = None,
     wishes: Wishes | None = None,
     libraries: Libraries | None = None,
-    only_executable: bool = False,
 ) -> list[Plan]:
     """Plans that fit the machine, those that can be executed first, each kind with the best first; at most a few of each."""
     backends = backends or Backends.of_the_loaders()
     wishes = wishes or Wishes()
     libraries = libraries or Libraries.installed()
-    groups = _groups(parts, wishes)
-    options = [_worthwhile(_options(parts, group, backends, wishes, libraries), only_executable=only_executable) for group in groups]
-    found = []
-    for combination in itertools.product(*options):
-        between = kept = 0
-        excess = moved = 0
-        seconds = lost = 0.0
-        for option in combination:
-            between += option.between
-            kept += option.kept
-            excess = max(excess, option.excess)
-            moved = max(moved, option.moved)
-            seconds += option.seconds
-            lost += option.lost
-        if between + excess > machine.usable or kept + moved > machine.usable_host:
-            continue
-        missing = len(frozenset().union(*(option.missing for option in combination)))
-        found.append((missing > 0, seconds * (1 + 3 * lost) * (1 + _MISSING_COST * missing), combination))
-    found.sort(key=lambda entry: entry[:2])
-    shown = [entry for entry in found if not entry[0]][:_SHOWN] + [entry for entry in found if entry[0]][:_SHOWN]
-    results = []
-    for _, _, combination in shown:
-        by_name = {
-            name: figures
-            for group, option in zip(groups, combination, strict=True)
-            for name, figures in zip(group, option.members, strict=True)
-        }
-        results.append(_plan(parts, [by_name[part.name] for part in parts]))
-    return results
+    options = [worthwhile(group) for group in _options(parts, backends, wishes, libraries)]
+    found = sorted(combinations(options, machine), key=Option.order)
+    shown = [option for option in found if not option.missing][:_SHOWN] + [option for option in found if option.missing][:_SHOWN]
+    return [_plan(parts, [dict(option.members)[part.name] for part in parts]) for option in shown]
 
 
-@dataclass(frozen=True)
-class _Option:
-    """One choice for a group: the sums and maxima that a plan adds up."""
-
-    members: tuple[_Figures, ...]
-    between: int
-    excess: int
-    """The most that a stage of the group takes beyond what the group has on the device between stages."""
-    kept: int
-    moved: int
-    seconds: float
-    lost: float
-    missing: frozenset[str]
-
-    @classmethod
-    def of(cls, members: tuple[_Figures, ...]) -> _Option:
-        return cls(
-            members,
-            between=sum(figures.between for figures in members),
-            excess=max((sum(stage[1:]) - figures.between for figures in members for stage in figures.stages), default=0),
-            kept=sum(figures.host_kept for figures in members),
-            moved=max(figures.host_moved for figures in members),
-            seconds=sum(figures.seconds for figures in members),
-            lost=sum(figures.lost for figures in members),
-            missing=frozenset(name for figures in members for name in figures.missing),
-        )
-
-    def no_worse_than(self, other: _Option) -> bool:
-        """Whether whatever fits with `other` fits with this, at no more cost."""
-        return (
-            self.between <= other.between
-            and self.excess + self.between <= other.excess + other.between
-            and self.excess <= other.excess
-            and self.kept <= other.kept
-            and self.moved <= other.moved
-            and self.seconds <= other.seconds
-            and self.lost <= other.lost
-            and self.missing <= other.missing
-        )
-
-
-def _worthwhile(options: Sequence[tuple[_Figures, ...]], *, only_executable: bool) -> list[_Option]:
-    """The options that some machine could want: none is worse in every respect than one that is kept."""
-    kept: list[_Option] = []
-    for members in options:
-        option = _Option.of(members)
-        if only_executable and option.missing:
-            continue
-        if any(other.no_worse_than(option) for other in kept):
-            continue
-        kept = [other for other in kept if not option.no_worse_than(other)]
-        kept.append(option)
-    return kept
+def fits(parts: Sequence[Part], machine: Machine, *, backends: Backends, wishes: Wishes, libraries: Libraries) -> bool:
+    """Whether there is a plan that fits the machine and can be executed."""
+    free_of_cost = [
+        worthwhile(option._replace(seconds=0.0, lost=0.0) for option in group if not option.missing)
+        for group in _options(parts, backends, wishes, libraries)
+    ]
+    return bool(combinations(free_of_cost, machine))
 
 
 _SHOWN = 8
-_MISSING_COST = 0.03
-"""Of plans that take what is not there, those that take less of it come first when they are about as good."""
 
 
 def best(found: Sequence[Plan]) -> Plan | None:
@@ -184,13 +91,17 @@ def _groups(parts: Sequence[Part], wishes: Wishes) -> list[list[str]]:
     return list(groups.values())
 
 
-def _options(
-    parts: Sequence[Part], names: Sequence[str], backends: Backends, wishes: Wishes, libraries: Libraries
-) -> list[tuple[_Figures, ...]]:
-    members = [part for part in parts if part.name in names]
-    pinned = wishes.pinned.get(names[0])
-    choices = [pinned] if pinned is not None else list(_choices(members, backends, wishes))
-    return [tuple(_figures(part, _own(part, choice), backends, libraries) for part in members) for choice in choices]
+def _options(parts: Sequence[Part], backends: Backends, wishes: Wishes, libraries: Libraries) -> list[list[Option]]:
+    """For each group of parts, every choice that could be made for it."""
+    result = []
+    for names in _groups(parts, wishes):
+        members = [part for part in parts if part.name in names]
+        pinned = wishes.pinned.get(names[0])
+        choices = [pinned] if pinned is not None else _choices(members, backends, wishes)
+        result.append(
+            [Option.of({part.name: _figures(part, _own(part, choice), backends, libraries) for part in members}) for choice in choices]
+        )
+    return result
 
 
 def _own(part: Part, choice: Choice) -> Choice:
@@ -234,12 +145,12 @@ def _choices(members: Sequence[Part], backends: Backends, wishes: Wishes) -> Ite
                 yield from (Choice(name, "offload_group", resident_blocks=count) for count in sorted(counts) if count)
 
 
-def _figures(part: Part, choice: Choice, backends: Backends, libraries: Libraries) -> _Figures:
+def _figures(part: Part, choice: Choice, backends: Backends, libraries: Libraries) -> Figures:
     return _known_figures(part, choice, backends, libraries, id(load_registry()))
 
 
 @lru_cache(maxsize=8192)
-def _known_figures(part: Part, choice: Choice, backends: Backends, libraries: Libraries, _registry: int) -> _Figures:
+def _known_figures(part: Part, choice: Choice, backends: Backends, libraries: Libraries, _registry: int) -> Figures:
     """Kept for each state of the registry: a preflight asks for the same figures for several machines and sizes."""
     size = part.size if part.size is not None and choice.precision == part.precision else None
     estimates: list[StageEstimate] = []
@@ -273,15 +184,16 @@ def _known_figures(part: Part, choice: Choice, backends: Backends, libraries: Li
         kept = streamed
     elif load_registry().component(part.component).stored_dtype != choice.precision and size is None:
         moved = whole
-    return _Figures(choice, between, stages, kept, moved, seconds, lost, tuple(backends.missing(choice, part)))
+    return Figures(choice, between, stages, kept, moved, seconds, lost, tuple(backends.missing(choice, part)))
 
 
 def forget_figures() -> None:
     """Drop the figures kept from earlier searches."""
     _known_figures.cache_clear()
+    forget_computations()
 
 
-def _host(chosen: Sequence[_Figures]) -> int:
+def _host(chosen: Sequence[Figures]) -> int:
     """The most main memory at once: what is kept there, and the largest part that is converted (the store drops the others if it must)."""
     return sum(figures.host_kept for figures in chosen) + max((figures.host_moved for figures in chosen), default=0)
 
@@ -311,7 +223,7 @@ def _price(part: Part, choice: Choice, whole: int, streamed: int) -> tuple[float
     return seconds, max(lost, 0.0)
 
 
-def _plan(parts: Sequence[Part], chosen: Sequence[_Figures]) -> Plan:
+def _plan(parts: Sequence[Part], chosen: Sequence[Figures]) -> Plan:
     between = sum(figures.between for figures in chosen)
     needs = [
         StageNeed(stage, part.name, between - figures.between + weights + least + reserve, between - figures.between + weights, least)

@@ -11,7 +11,7 @@ from ..loaders.schema import Model
 from ..workflows.prompt import Prompt
 from .estimate_features import LANGUAGE_MODELS
 from .estimate_values import Libraries, Stage, Workload
-from .plan import as_it_is, best, plans
+from .plan import as_it_is, best, fits, plans
 from .plan_values import Backends, Kind, Machine, Part, Plan, Wishes
 from .preflight_graph import GraphFacts, Loaded, larger, read_graph
 from .weights import WEIGHT_PRECISIONS, WeightPrecision, weight_bytes
@@ -114,7 +114,7 @@ class Preflight:
         own = as_it_is(parts, self.backends, self.libraries)
         if own.peak <= machine.usable and own.host <= machine.usable_host:
             return True
-        return bool(plans(parts, machine, backends=self.backends, wishes=wishes, libraries=self.libraries, only_executable=True))
+        return fits(parts, machine, backends=self.backends, wishes=wishes, libraries=self.libraries)
 
     def judge_quickly(self, machine: Machine) -> bool:
         """Whether it fits at all with what can be executed."""
