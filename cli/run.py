@@ -77,6 +77,7 @@ def run_with(args: argparse.Namespace, classes: Mapping[str, type]) -> int:
     for override in args.set:
         apply_override(prompt, definitions, override)
     valid = validate(prompt, definitions)
+    host.prompt = valid.prompt.to_api()
     try:
         with _interruptible(host):
             done = Executor(definitions).run(valid, workflow=document.workflow, after_each=None if args.json else _print_node)

@@ -47,6 +47,8 @@ class StandaloneHost:
     temp_folder: Path
     user_folder: Path
     embed_metadata: bool = True
+    prompt: Mapping[str, Any] | None = None
+    """The graph that is run, in its API form."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _placement: Placement = field(default_factory=Placement)
 
@@ -113,7 +115,7 @@ class StandaloneHost:
         return cuda_memory(self.device())
 
     def running_prompt(self) -> Mapping[str, Any] | None:
-        return None
+        return self.prompt
 
     def blocker(self, message: str) -> object:
         raise UserError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +26,15 @@ def under_plan(value: Any, flight: Preflight, plan: Plan) -> Any:
         parts = {name: under_plan(inner, flight, plan) for name, inner in held.items() if isinstance(inner, Component)}
         return replace(value, **parts) if parts else value
     return value
+
+
+def under_plan_all(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], flight: Preflight, plan: Plan
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, every handle among them under the plan."""
+    return tuple(under_plan(value, flight, plan) for value in args), {
+        name: under_plan(value, flight, plan) for name, value in kwargs.items()
+    }
 
 
 def changed(component: Component, choice: Choice) -> Component:

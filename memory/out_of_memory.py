@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .. import host
 from ..errors import UserError, first_line
 from ..host.measure import main_memory
 from ..loaders.store import STORE
+from .apply_plan import under_plan_all
+from .automatic import automatic_plan, planned
 
 if TYPE_CHECKING:
     from .estimate_values import Stage
@@ -30,7 +32,8 @@ class StageMemoryError(UserError):
 
 
 def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorates the function of a stage: an out-of-memory error in it takes what the store loaded off the device.
+    """Decorates the function of a stage: it runs under the automatic plan, and an out-of-memory error in it takes what the store loaded
+    off the device.
 
     Where a VRAMGuard in the graph may change the plan (mode fix), the function runs once more with its handles under a plan that needs
     less. Otherwise, and when that does not help, StageMemoryError says the stage, the need that was predicted, the memory that was
@@ -42,21 +45,53 @@ def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             import torch
 
+            args, kwargs = planned(args, kwargs)  # type: ignore[assignment]
             try:
                 return function(*args, **kwargs)
             except torch.OutOfMemoryError as error:
                 log.warning("out of memory in the %s stage: %s", stage, first_line(error))
             # Beyond the handler: the error holds the frames, and with them the tensors of the stage.
-            STORE.leave_device()
             failure = _Failure(stage)
-            if failure.may_fix and failure.plan is not None:
-                log.warning("trying once more under another plan: %s", failure.words)
-                again, more = failure.applied(args, kwargs)
-                try:
-                    return function(*again, **more)  # type: ignore[arg-type]
-                except torch.OutOfMemoryError as error:
-                    log.warning("out of memory again: %s", first_line(error))
-                STORE.leave_device()
+            again, more = failure.arguments(args, kwargs)
+            try:
+                return function(*again, **more)  # type: ignore[arg-type]
+            except torch.OutOfMemoryError as error:
+                log.warning("out of memory again: %s", first_line(error))
+            STORE.leave_device()
+            raise StageMemoryError(failure.message)
+
+        return run
+
+    return decorate
+
+
+def streams_within_memory(stage: Stage) -> Callable[[Callable[P, Iterator[R]]], Callable[P, Iterator[R]]]:
+    """The same for a stage that hands its result over piece by piece; it starts anew only while nothing has been handed over."""
+
+    def decorate(function: Callable[P, Iterator[R]]) -> Callable[P, Iterator[R]]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+            import torch
+
+            args, kwargs = planned(args, kwargs)  # type: ignore[assignment]
+            started = False
+            try:
+                for piece in function(*args, **kwargs):
+                    started = True
+                    yield piece
+                return
+            except torch.OutOfMemoryError as error:
+                log.warning("out of memory in the %s stage: %s", stage, first_line(error))
+            failure = _Failure(stage)
+            if started:
+                raise StageMemoryError(failure.message)
+            again, more = failure.arguments(args, kwargs)
+            try:
+                yield from function(*again, **more)  # type: ignore[arg-type]
+                return
+            except torch.OutOfMemoryError as error:
+                log.warning("out of memory again: %s", first_line(error))
+            STORE.leave_device()
             raise StageMemoryError(failure.message)
 
         return run
@@ -65,12 +100,13 @@ def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 class _Failure:
-    """What is known of a stage that ran out of memory."""
+    """What is known of a stage that ran out of memory, once what was loaded has left the device."""
 
     def __init__(self, stage: Stage) -> None:
         from .plan_values import Machine
         from .preflight import preflight_of_prompt
 
+        STORE.leave_device()
         self.stage = stage
         prompt = host.current().running_prompt()
         self.may_fix = prompt is not None and _guard_may_fix(prompt)
@@ -80,7 +116,9 @@ class _Failure:
         self.predicted: int | None = None
         if self.flight is not None and self.flight.parts and self.available is not None:
             report = self.flight.judge(Machine(self.available, main_memory()))
+            automatic = automatic_plan()
             running = report.plan if self.may_fix and report.plan is not None else report.as_it_is
+            running = automatic[1] if automatic is not None else running
             if running is not None:
                 self.predicted = max((need.device for need in running.needs if need.stage == stage), default=None)
                 self.plan = self._smaller(running)
@@ -99,15 +137,12 @@ class _Failure:
                 return plan
         return None
 
-    def applied(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of the stage with their handles under the smaller plan."""
-        from .apply_plan import under_plan
-
-        flight, plan = self.flight, self.plan
-        assert flight is not None and plan is not None
-        return tuple(under_plan(value, flight, plan) for value in args), {
-            name: under_plan(value, flight, plan) for name, value in kwargs.items()
-        }
+    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of the stage with their handles under the smaller plan. Raises StageMemoryError where the plan may not change."""
+        if not self.may_fix or self.plan is None or self.flight is None:
+            raise StageMemoryError(self.message)
+        log.warning("trying once more under another plan: %s", self.words)
+        return under_plan_all(args, kwargs, self.flight, self.plan)
 
     @property
     def words(self) -> str:

@@ -15,7 +15,7 @@ from .estimate import blocks_of_share, component_config, estimate, forget_comput
 from .estimate_features import VIDEO_VAES, image_tokens
 from .estimate_values import Libraries, StageEstimate
 from .plan_options import Figures, Option, combinations, worthwhile
-from .plan_values import Backends, Choice, Machine, Part, Plan, StageNeed, Wishes, compatible
+from .plan_values import Backends, Choice, Machine, Part, Pin, Plan, StageNeed, Wishes, compatible
 from .weights import WeightPrecision, weight_bytes
 
 QUALITY_LOST: Mapping[str, float] = {"bf16": 0.0, "fp16": 0.0, "fp32": 0.0, "fp8": 0.015, "int8": 0.01, "nf4": 0.05}
@@ -93,14 +93,17 @@ def _groups(parts: Sequence[Part], wishes: Wishes) -> list[list[str]]:
 
 def _options(parts: Sequence[Part], backends: Backends, wishes: Wishes, libraries: Libraries) -> list[list[Option]]:
     """For each group of parts, every choice that could be made for it."""
+
+    def figures(part: Part, choice: Choice, pin: Pin | None) -> Figures:
+        return _figures(part, choice if pin else _own(part, choice), backends, libraries)
+
     result = []
     for names in _groups(parts, wishes):
         members = [part for part in parts if part.name in names]
-        pinned = wishes.pinned.get(names[0])
-        choices = [pinned] if pinned is not None else _choices(members, backends, wishes)
-        result.append(
-            [Option.of({part.name: _figures(part, _own(part, choice), backends, libraries) for part in members}) for choice in choices]
-        )
+        pin = wishes.pinned.get(names[0])
+        pin = wishes.pinned.get(names[0])
+        choices = [choice for choice in _choices(members, wishes, pin or Pin()) if pin is None or pin.allows(choice)]
+        result.append([Option.of({part.name: figures(part, choice, pin) for part in members}) for choice in choices])
     return result
 
 
@@ -119,18 +122,18 @@ _RESIDENT_SHARES = (0.25, 0.5, 0.75)
 """Of the blocks' weights, tried where blocks are streamed."""
 
 
-def _choices(members: Sequence[Part], backends: Backends, wishes: Wishes) -> Iterator[Choice]:
-    kind, precision = members[0].kind, members[0].precision
+def _choices(members: Sequence[Part], wishes: Wishes, pin: Pin) -> Iterator[Choice]:
+    kind, precision = members[0].kind, pin.precision or members[0].precision
     if kind == "vae":
-        held: list[WeightPrecision] = [precision, "bf16"] if precision == "fp32" else [precision]
+        held: list[WeightPrecision] = [precision, "bf16"] if precision == "fp32" and not pin.precision else [precision]
         own = load_registry().component(members[0].component).class_name in VIDEO_VAES
         tiles: list[int | None] = [0] if members[0].tiled else [None, 0 if own else _PICTURE_TILE]
         yield from (Choice(p, place, tile) for p in held for tile in tiles for place in ("resident", "offload_model"))  # type: ignore[arg-type]
         return
     held = [precision]
-    if precision == "fp32" and kind != "image_encoder":
+    if precision == "fp32" and kind != "image_encoder" and not pin.precision:
         held.append("bf16")
-    if not wishes.forbid_quantisation and kind != "image_encoder" and precision not in _QUANTISED:
+    if not pin.precision and not wishes.forbid_quantisation and kind != "image_encoder" and precision not in _QUANTISED:
         held += [name for name in _QUANTISED if name not in held]
     places = ["resident", "offload_model", "offload_group"]
     if kind in ("text_encoder", "image_encoder"):

@@ -57,6 +57,8 @@ class Part:
     """Whether the pack works on tiles with this VAE."""
     size: int | None = None
     """Bytes of the weights, where the file says otherwise than the precision (mixed files)."""
+    chosen: bool = False
+    """Whether the loader names the precision, rather than leaving it open."""
 
     @property
     def workload(self) -> Workload:
@@ -193,9 +195,20 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """What the user insists on for one part; None is left to the planner."""
+
+    precision: WeightPrecision | None = None
+    placement: Placement | None = None
+
+    def allows(self, choice: Choice) -> bool:
+        return self.precision in (None, choice.precision) and self.placement in (None, choice.placement)
+
+
+@dataclass(frozen=True)
 class Wishes:
     """What the user will not have, and what the user insists on."""
 
     forbid_quantisation: bool = False
-    pinned: Mapping[str, Choice] = field(default_factory=dict)
-    """Part -> the choice that has to be kept for it."""
+    pinned: Mapping[str, Pin] = field(default_factory=dict)
+    """By the part's name."""

@@ -231,6 +231,7 @@ def _part(facts: GraphFacts, loaded: Loaded, work: Workload, steps: int | None, 
         runs=(steps or default_steps or 20) * (2 if guided else 1) if kind == "denoiser" else 1,
         can_tile=entry.class_name in _TILED_VAES and not facts.native,
         size=loaded.size,
+        chosen=loaded.chosen,
     )
 
 

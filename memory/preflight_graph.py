@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..loaders.registry import load_registry
-from ..loaders.schema import Model
+from ..loaders.schema import ComponentEntry, Model
 from ..workflows.prompt import Link, Node, Prompt
 from .estimate_values import Workload
 from .preflight_files import KnownFile, identify
@@ -43,6 +43,8 @@ class Loaded:
     on_cpu: bool = False
     picked: bool = False
     """Whether it takes the place of the loaders' own component of its socket."""
+    chosen: bool = False
+    """Whether the node names the precision, rather than `auto`."""
 
 
 @dataclass
@@ -130,7 +132,7 @@ def _our_loader(node: Node, facts: GraphFacts) -> None:
     for role, entry in model.entries.items():
         if entry.parameters:
             follows = chosen is not None and role.startswith(("transformer", "text_encoder", "model"))
-            facts.loaded.append(Loaded(node.id, role, entry.id, model.id, chosen if follows else entry.compute_dtype))
+            facts.loaded.append(Loaded(node.id, role, entry.id, model.id, chosen if follows else entry.compute_dtype, chosen=follows))
 
 
 def _our_vae(node: Node, facts: GraphFacts) -> None:
@@ -139,9 +141,8 @@ def _our_vae(node: Node, facts: GraphFacts) -> None:
     if component is None:
         facts.unknown.append(str(name))
         return
-    precision = node.inputs.get("precision")
-    chosen = component.compute_dtype if precision in (None, "auto") else str(precision)
-    facts.loaded.append(Loaded(node.id, "vae", component.id, None, chosen, tiled=bool(node.inputs.get("tiling"))))
+    precision, chosen = _precision(node, component)
+    facts.loaded.append(Loaded(node.id, "vae", component.id, None, precision, tiled=bool(node.inputs.get("tiling")), chosen=chosen))
 
 
 def _picker(node: Node, facts: GraphFacts) -> None:
@@ -154,10 +155,15 @@ def _picker(node: Node, facts: GraphFacts) -> None:
     except (KeyError, UserError):
         facts.unknown.append(f"{role}: {encoder}")
         return
-    precision = node.inputs.get("precision")
-    chosen = component.compute_dtype if precision in (None, "auto") else str(precision)
+    precision, chosen = _precision(node, component)
     on_cpu = node.inputs.get("device") == "cpu"
-    facts.loaded.append(Loaded(node.id, "text_encoder", component.id, None, chosen, on_cpu=on_cpu, picked=True))
+    facts.loaded.append(Loaded(node.id, "text_encoder", component.id, None, precision, on_cpu=on_cpu, picked=True, chosen=chosen))
+
+
+def _precision(node: Node, component: ComponentEntry) -> tuple[str | None, bool]:
+    """The precision of a loader of one component, and whether the node names it."""
+    precision = node.inputs.get("precision")
+    return (component.compute_dtype, False) if precision in (None, "auto") else (str(precision), True)
 
 
 def _native_loader(node: Node, inputs: tuple[tuple[str, str], ...], facts: GraphFacts) -> None:

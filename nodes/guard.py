@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import host
+from .refusal import refusal
 from .sockets import LOAD_PLAN
 
 if TYPE_CHECKING:
@@ -75,11 +76,29 @@ class VRAMGuard:
                 ),
             },
             "optional": {
+                "pins": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "multiline": True,
+                        "advanced": True,
+                        "tooltip": "What a plan must keep, one part a line: 'transformer: bf16', 'text encoder 2: cpu', 'vae: fp32, "
+                        "resident'. Placements: resident, offload_model, offload_group (streamed), cpu.",
+                    },
+                ),
+            }
+            | {
                 f"component_{number}": (ANY, {"tooltip": "Any component from a loader; connect the output of the same number."})
                 for number in range(1, MOST_COMPONENTS + 1)
             },
             "hidden": {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"},
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, pins: str = "") -> bool | str:
+        from ..memory.pins import read_pins
+
+        return refusal(lambda: read_pins(pins))
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> object:
@@ -97,11 +116,13 @@ class VRAMGuard:
         mode: str = FIX,
         budget: float = 0.0,
         quantise: bool = True,
+        pins: str = "",
         prompt: Mapping[str, Any] | None = None,
         unique_id: str | None = None,
         **components: Any,
     ) -> dict[str, Any]:
         from ..memory.apply_plan import under_plan
+        from ..memory.pins import check_pins, read_pins
         from ..memory.plan_values import Wishes
         from ..memory.preflight import preflight_of_prompt
 
@@ -112,7 +133,9 @@ class VRAMGuard:
             return _answer(
                 given, None, "There is no card here: models compute in main memory, and nothing is judged. Set a budget to try one.", True
             )
-        wishes = Wishes(forbid_quantisation=not quantise)
+        wishes = Wishes(forbid_quantisation=not quantise, pinned=read_pins(pins))
+        if flight.parts:
+            check_pins(wishes.pinned, (part.name for part in flight.parts))
         report = flight.judge(machine, wishes)
         text = report_text(flight, report, fixed=mode == FIX)
         if report.verdict in ("fits", "tight", "unknown"):

@@ -17,13 +17,14 @@ _QUANTISED = (
     "fp8, int8 and nf4 hold the large networks in 8, 8 and 4 bits: less memory for a little quality; nf4 loses most, int8 is slow. VAEs "
     "and image encoders keep their own."
 )
+_FITTING = "Where that would not fit the card, auto chooses what does, unless a VRAMGuard decides."
 MODEL_DEFAULT = -1.0
 """The value of a guidance that stands for the model's own."""
 
 
 def precision(tooltip: str = "auto is what the model was trained for (bf16).") -> Input:
     """How the weights of the large networks are held."""
-    return (list(PRECISIONS), {"default": "auto", "tooltip": f"How the weights are held. {tooltip} {_QUANTISED}"})
+    return (list(PRECISIONS), {"default": "auto", "tooltip": f"How the weights are held. {tooltip} {_FITTING} {_QUANTISED}"})
 
 
 def plain_precision(tooltip: str) -> Input:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..errors import UserError
 
 
-def refusal(check: Callable[[], None]) -> bool | str:
+def refusal(check: Callable[[], object]) -> bool | str:
     """True when the check passes, else what it says."""
     try:
         check()

@@ -14,6 +14,7 @@ from .. import host
 from ..loaders.downloads import obtain
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
+from ..memory.out_of_memory import streams_within_memory
 from .steps import interruptible
 from .wan_checks import check_vae
 from .wan_images import use_vae
@@ -42,6 +43,7 @@ def decode(vae: Component, latents: Latents) -> DecodedFrames:
     return DecodedFrames((frames, side * height, side * width, 3), partial(stream, vae, latents))
 
 
+@streams_within_memory("decode")
 def stream(vae: Component, latents: Latents) -> Iterator[torch.Tensor]:
     """Frames [n, H, W, 3] as they leave the decoder, float32 on the CPU. The VAE stays on the device until the last one is taken.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from advanced_models.errors import UserError
 from advanced_models.loaders.precision import PRECISIONS
 from advanced_models.loaders.registry import load_registry
 from advanced_models.memory.estimate import estimate
 from advanced_models.memory.estimate_values import Libraries, Workload
+from advanced_models.memory.pins import check_pins, read_pins
 from advanced_models.memory.plan import as_it_is, best, plans
-from advanced_models.memory.plan_values import GIB, Backends, Choice, Machine, Part, Wishes, compatible
+from advanced_models.memory.plan_values import GIB, Backends, Choice, Machine, Part, Pin, Wishes, compatible
 from advanced_models.memory.preflight import model_preflight
 
 LIBRARIES = Libraries()
@@ -91,10 +93,31 @@ def test_wishes() -> None:
     unquantised = plans(FLUX, machine, backends=EVERYTHING, wishes=Wishes(forbid_quantisation=True), libraries=LIBRARIES)
     assert unquantised
     assert {choice.precision for plan in unquantised for choice in plan.choices.values()} == {"bf16"}
-    pinned = Choice("nf4", "resident")
-    kept = plans(FLUX, machine, backends=EVERYTHING, wishes=Wishes(pinned={"transformer": pinned}), libraries=LIBRARIES)
-    assert kept
-    assert all(plan.choices["transformer"] == pinned for plan in kept)
+    for pin in (Pin("nf4", "resident"), Pin("fp8"), Pin(placement="offload_group")):
+        kept = plans(FLUX, machine, backends=EVERYTHING, wishes=Wishes(pinned={"transformer": pin}), libraries=LIBRARIES)
+        assert kept
+        assert all(pin.allows(plan.choices["transformer"]) for plan in kept)
+    assert not plans(
+        FLUX, machine, backends=EVERYTHING, wishes=Wishes(pinned={"transformer": Pin("bf16", "resident")}), libraries=LIBRARIES
+    )
+
+
+def test_pins_in_words() -> None:
+    assert read_pins("transformer: bf16\n\n Text encoder 2 : CPU\nvae: fp32, resident") == {
+        "transformer": Pin("bf16"),
+        "text_encoder_2": Pin(placement="cpu"),
+        "vae": Pin("fp32", "resident"),
+    }
+    for wrong, answer in (
+        ("transformer", "is no pin"),
+        ("transformer: int3", "must name a precision"),
+        ("transformer: bf16, fp8", "one of each"),
+        ("transformer: int8, offload_group", "do not go together"),
+    ):
+        with pytest.raises(UserError, match=answer):
+            read_pins(wrong)
+    with pytest.raises(UserError, match="its parts are transformer, text encoder"):
+        check_pins({"unet": Pin("bf16")}, ["transformer", "text_encoder"])
 
 
 def test_what_cannot_be_combined() -> None:
