@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import UserError
 from .placement import Placement
-from .precision import QUANTISED, QUANTISED_ROLES, Precision, resolve_precision
+from .precision import QUANTISED, QUANTISED_ROLES, Precision, computing_precision, resolve_precision
 from .registry import load_registry
 
 if TYPE_CHECKING:
     from .lora import Lora
-    from .schema import ComponentEntry, Model
+    from .schema import ComponentEntry, Location, Model
     from .step_cache import StepCache
 
 AUTO_SOURCE = "auto"
@@ -56,6 +56,11 @@ class Component:
     def model_entry(self) -> Model:
         """What the registry says of the model that the component was chosen for."""
         return load_registry().model(self.model)
+
+    @property
+    def location(self) -> Location:
+        """Where on the hub a download of it comes from."""
+        return self.entry.location_for(computing_precision(self.precision, self.entry), self.model_entry.repository)
 
     @property
     def label(self) -> str:

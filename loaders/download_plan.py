@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,16 +61,12 @@ class DownloadPlan:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
-    @property
-    def missing_bytes(self) -> int:
-        """Bytes still to be transferred; what an interrupted download left counts as here."""
-        return sum(file.size - self._have(file) for file in self.files)
-
-    def _have(self, file: RemoteFile) -> int:
+    def missing(self, file: RemoteFile) -> int:
+        """Bytes of a file still to be transferred; what an interrupted download left counts as here."""
         if self.is_here(file):
-            return file.size
+            return 0
         partial = self.partial(file)
-        return min(partial.stat().st_size, file.size) if partial.is_file() else 0
+        return max(0, file.size - partial.stat().st_size) if partial.is_file() else file.size
 
     @property
     def free_bytes(self) -> int:
@@ -77,14 +74,23 @@ class DownloadPlan:
         folder = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
         return shutil.disk_usage(folder).free
 
-    def check_disk(self) -> None:
-        """Raises UserError with both numbers when the files do not fit; the hub's library would only warn."""
-        missing, free = self.missing_bytes, self.free_bytes
-        if missing > free:
-            raise UserError(
-                f"{self.repository} needs {missing / 1e9:.2f} GB more and the disk has {free / 1e9:.2f} GB free: "
-                "free some space, or set HF_HOME to a folder on a larger disk."
-            )
+
+def missing_bytes(plans: Iterable[DownloadPlan]) -> int:
+    """Bytes still to be transferred for all plans; a file that several of them name counts once."""
+    files = {wanted.target(file): wanted.missing(file) for wanted in plans for file in wanted.files}
+    return sum(files.values())
+
+
+def check_disk(plans: Sequence[DownloadPlan]) -> None:
+    """Raises UserError with both numbers when the files of all plans together do not fit; the hub's library would only warn."""
+    missing, free = missing_bytes(plans), min((wanted.free_bytes for wanted in plans), default=0)
+    if missing > free:
+        names = ", ".join(dict.fromkeys(wanted.repository for wanted in plans))
+        other = "set HF_HOME to a folder on a larger disk" if plans[0].in_cache else "let models/diffusers be on a larger disk"
+        raise UserError(
+            f"The download from {names} needs {missing / 1e9:.2f} GB more and the disk has {free / 1e9:.2f} GB free: "
+            f"free some space, or {other}."
+        )
 
 
 def chosen_files(siblings: list[Any], location: Location, *, weights: bool) -> tuple[RemoteFile, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from ..errors import UserError, first_line
 
 if TYPE_CHECKING:
     import torch
 
-    from .schema import ComponentEntry
+    from .schema import ComponentEntry, Dtype
 
 Precision = Literal["auto", "bf16", "fp16", "fp32", "fp8", "int8", "nf4"]
 """`auto` is the compute dtype that the registry names for the component. fp8 is layerwise casting, int8 and nf4 are bitsandbytes'."""
@@ -36,13 +36,18 @@ def resolve_precision(choice: Precision, entry: ComponentEntry) -> Precision:
     return (entry.compute_dtype or "auto") if choice == "auto" else choice
 
 
+def computing_precision(precision: Precision, entry: ComponentEntry) -> Dtype:
+    """The dtype in which weights of this precision compute. A quantised component that is made for float32 computes in bfloat16."""
+    if precision in QUANTISED or precision == "auto":
+        return "fp16" if entry.compute_dtype == "fp16" else "bf16"
+    return cast("Dtype", precision)
+
+
 def torch_dtype(precision: Precision, entry: ComponentEntry) -> torch.dtype:
-    """The torch dtype in which weights of this precision compute. A quantised component that is made for float32 computes in bfloat16."""
+    """The same as torch's dtype."""
     import torch
 
-    if precision in QUANTISED:
-        precision = "fp16" if entry.compute_dtype == "fp16" else "bf16"
-    dtype = getattr(torch, _TORCH_NAMES[precision])
+    dtype = getattr(torch, _TORCH_NAMES[computing_precision(precision, entry)])
     assert isinstance(dtype, torch.dtype)
     return dtype
 

@@ -168,6 +168,12 @@ class ComponentEntry(Entry):
         """The location within a model's own repository, or the first one."""
         return next((place for place in self.locations if place.repository == repository), self.locations[0])
 
+    def location_for(self, dtype: Dtype, repository: str | None) -> Location:
+        """The location with the fewest bytes that holds the weights as exactly as `dtype`; among equals the one in this repository."""
+        own = self.location_in(repository)
+        exact = [place for place in self.locations if (place.stored_dtype or self.stored_dtype) in (dtype, "fp32")]
+        return min(exact, key=lambda place: (self.bytes_at(place), place is not own), default=own)
+
     @property
     def download_bytes(self) -> int:
         """Bytes that a download from the first location brings."""

@@ -70,6 +70,11 @@ def locate(component: Component) -> ComponentFolder:
     raise faults[0] if faults else MissingFilesError(_advice(component))
 
 
+def may_be_downloaded(component: Component) -> bool:
+    """Whether the component comes from the hub when it is not here: all of `auto`, and what the chosen file does not hold."""
+    return component.source == AUTO_SOURCE or (is_file_source(component.source) and _single_file(component) is None)
+
+
 def read_config(component: Component) -> dict[str, Any]:
     """The component's config: the one beside its files where they are here, else the bundled one of the real model."""
     place = find(component)

@@ -73,7 +73,8 @@ class Store:
             for component in components:
                 check_precision(component.precision, self.device_of(component).type)
                 check_placement(component.placement, component.precision)
-                check_config(component, obtain(component))
+            for component in components:
+                check_config(component, obtain(component, *components))
                 check_loras(component)
             for component in components:
                 entries.append(self._acquire(component))

@@ -78,13 +78,12 @@ def catalogue(registry: Registry | None = None) -> list[dict[str, Any]]:
 
 def _part(component: Component) -> dict[str, Any]:
     entry = component.entry
-    location = entry.location_in(component.model_entry.repository)
     precision = component.precision if component.precision in WEIGHT_PRECISIONS else entry.compute_dtype
     return {
         "id": component.id,
         "role": component.role,
         "precision": component.precision,
-        "download_bytes": entry.bytes_at(location),
+        "download_bytes": entry.bytes_at(component.location),
         "here": is_complete(component),
         "memory_bytes": weight_bytes(component.id, cast(WeightPrecision, precision)) if entry.parameters else 0,
     }

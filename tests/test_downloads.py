@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -14,13 +13,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import Hub
+from hub_server import TOKEN, Hub, client_environment
 from safetensors.torch import save
 
 OLD_HUB = version("huggingface_hub").startswith("0.")
 
 REPOSITORY = "black-forest-labs/FLUX.1-schnell"
-TOKEN = "hf_" + "secretsecretsecret"
 SCRIPT = Path(__file__).with_name("download_once.py")
 SHARDS = [f"diffusion_pytorch_model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
@@ -52,8 +50,7 @@ def hub() -> Iterator[Hub]:
 
 
 def _start(hub: Hub, folder: Path, **settings: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
-    environment |= {"HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*", "ADVANCED_MODELS_DOWNLOADS": "on", **settings}
+    environment = client_environment(hub, folder) | settings
     command = [sys.executable, str(SCRIPT), str(folder)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
