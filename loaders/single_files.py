@@ -1,90 +1,168 @@
-"""Text encoders that are one safetensors file of ComfyUI's `text_encoders` folder, told apart by the shapes in its header alone."""
+"""Components that are one file of a ComfyUI model folder: which there are, and what each holds by its header alone.
+
+A file's name says nothing here. Models of the same layout and size, such as FLUX.1 [dev] and Krea, have equal headers: a file of
+one of them is used where the user chose it, and never found by itself.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from .folder_files import safetensors_files
+from .bundled_configs import bundled_config
+from .file_headers import PICKLES, SAFETENSORS, Shape, read_header
+from .file_layouts import Layout, Measures, layout_for, layout_of, own_names
+from .folder_files import files_in
+from .registry import load_registry
 
 if TYPE_CHECKING:
-    import torch
+    from .component import Component
+    from .schema import ComponentEntry, Model
 
-    from .schema import ComponentEntry
+FILE_KINDS = ("diffusion_models", "text_encoders", "vae", "clip_vision")
+"""ComfyUI's model folders for files that hold one part of a model."""
+SUFFIXES = SAFETENSORS
+ARCHITECTURES = ("flux", "wan", "qwen_image", "qwen_vl")
+"""Those whose parts are offered as files and found among them."""
 
-FILES_KIND = "text_encoders"
-_PREFIX = f"{FILES_KIND}/"
-_LARGEST_HEADER = 100_000_000
-"""Bytes; the safetensors format allows no more."""
-
-# class -> (names that files give the token embedding, config fields of its shape). The vocabulary tells T5 from UMT5.
-_EMBEDDINGS = {
-    "T5EncoderModel": (("shared.weight", "encoder.embed_tokens.weight"), ("vocab_size", "d_model")),
-    "UMT5EncoderModel": (("shared.weight", "encoder.embed_tokens.weight"), ("vocab_size", "d_model")),
-    "CLIPTextModel": (("text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"), ("vocab_size", "hidden_size")),
-}
+_LORA_MARKS = ("lora_A", "lora_B", "lora_up", "lora_down", "lokr_", "hada_")
 
 
 def is_file_source(source: str) -> bool:
-    """Whether a component's source names a single file rather than a folder."""
-    return source.startswith(_PREFIX) and source.endswith(".safetensors")
+    """Whether a component's source names a single file rather than a folder: `vae/ae.safetensors`."""
+    kind, slash, name = source.partition("/")
+    return bool(slash and name) and kind in FILE_KINDS
 
 
-def file_sources() -> list[str]:
-    """The files that the user has, as sources for a loader's menu. Lists folders and opens nothing."""
-    return sorted((_PREFIX + name for name in safetensors_files(FILES_KIND)), key=str.lower)
+def file_sources(*architectures: str) -> list[str]:
+    """The files that hold a part of a model of these architectures, or of any, as sources for a loader's menu. Reads headers alone."""
+    wanted = set(parts_of(*architectures))
+    found = [
+        f"{kind}/{name}" for kind in FILE_KINDS for name, path in files_in(kind, SUFFIXES).items() if wanted & set(components_in(path))
+    ]
+    return sorted(found, key=str.lower)
 
 
 def find_file(source: str) -> Path:
     """The file of a source. Raises UserError when none of the folders lists it, which is so for every name that leads out of them."""
-    path = safetensors_files(FILES_KIND).get(source.removeprefix(_PREFIX))
+    kind, _, name = source.partition("/")
+    path = files_in(kind, (*SUFFIXES, *PICKLES)).get(name)
     if path is None:
         raise UserError(f"There is no file models/{source}: choose another source, or 'auto'.")
     return path
 
 
-def holds(path: Path, entry: ComponentEntry, config: dict[str, Any]) -> bool:
-    """Whether the file's token embedding has the name and shape that the component's class has with this config."""
-    if entry.class_name not in _EMBEDDINGS:
+def files_of(component: Component) -> Iterator[tuple[str, Path]]:
+    """The files that can only be this component, largest first: an unquantised one comes before its smaller copies."""
+    for source, path in fitting_files(component):
+        if components_in(path) == (component.id,):
+            yield source, path
+
+
+def fitting_files(component: Component) -> list[tuple[str, Path]]:
+    """The files that have this component's layout and size, largest first; they may be of another model that has the same."""
+    if component.model_entry.architecture not in ARCHITECTURES or layout_for(component.entry.class_name) is None:
+        return []
+    found = [file for file in _all_files() if component.id in components_in(file[1])]
+    return sorted(found, key=lambda file: (-file[1].stat().st_size, file[0]))
+
+
+def holds(path: Path, entry: ComponentEntry) -> bool:
+    """Whether the file has the layout and size of a component. Raises UserError when its header cannot be read."""
+    layout, measures = measure(path)
+    return layout is not None and _fits(layout, measures, entry)
+
+
+def check_experts(model: Model, source: str, source_2: str) -> None:
+    """Refuse one file for both of a model's experts, whose headers are equal: it would be one of them twice."""
+    if source == source_2 and is_file_source(source) and "transformer_2" in model.components:
+        path = find_file(source)
+        if all(holds(path, model.entries[role]) for role in ("transformer", "transformer_2")):
+            raise UserError(
+                f"models/{source} holds one of the two experts of {model.name}, and nothing in it says which: choose the file of the "
+                "high-noise expert as source and that of the low-noise expert as source_2."
+            )
+
+
+def measure(path: Path) -> tuple[Layout | None, Measures]:
+    """The layout of a file and the sizes it has, or None for a file that none is known of. Raises UserError as `read_header`."""
+    shapes = read_header(path).shapes
+    named = {own: shapes[name] for name, own in own_names(list(shapes)).items()}
+    layout = layout_of(named)
+    try:
+        return layout, layout.measure(named) if layout else {}
+    except (KeyError, ValueError, IndexError):
+        # The marks are there and the rest is not: cut up, or packed by a quantisation that this pack does not know.
+        return None, {}
+
+
+def refuse(source: str, path: Path, model: Model) -> UserError:
+    """The sentence for a file that is no part of the model: what it is, and what it should be."""
+    layout, measures = measure(path)
+    if layout is None:
+        return UserError(f"models/{source} {_unknown(read_header(path).shapes)}: choose another source, or 'auto'.")
+    held = components_in(path)
+    what = " or ".join(held[:2]) if held else f"an unknown {layout.words}"
+    wanted = next((entry for entry in model.entries.values() if entry.class_name in layout.class_names), None)
+    if wanted is None:
+        return UserError(f"models/{source} holds {what}, which is no part of {model.name}: choose another source, or 'auto'.")
+    expected = layout.expect(wanted.class_name, _config(bundled_config(wanted)))
+    apart = [name for name, value in measures.items() if expected.get(name) != value]
+    return UserError(
+        f"models/{source} holds {what} ({_words(measures, apart)}); {model.name} needs {wanted.id} ({_words(expected, apart)}): "
+        "choose another source, or 'auto'."
+    )
+
+
+def parts_of(*architectures: str) -> dict[str, ComponentEntry]:
+    """Id -> component that can be a single file, of every model of these architectures (of all that are read so when none is given)."""
+    models = [model for name in architectures or ARCHITECTURES for model in load_registry().models_of(name)]
+    entries = {entry.id: entry for model in models for entry in model.entries.values()}
+    return {name: entry for name, entry in entries.items() if layout_for(entry.class_name) is not None}
+
+
+def _all_files() -> list[tuple[str, Path]]:
+    return [(f"{kind}/{name}", path) for kind in FILE_KINDS for name, path in files_in(kind, SUFFIXES).items()]
+
+
+def components_in(path: Path) -> tuple[str, ...]:
+    """Ids of the components whose layout and size the file has; none for a file that cannot be read."""
+    try:
+        return tuple(name for name, entry in parts_of().items() if holds(path, entry))
+    except (UserError, OSError):
+        return ()
+
+
+def _fits(layout: Layout, measures: Measures, entry: ComponentEntry) -> bool:
+    if entry.class_name not in layout.class_names:
         return False
-    names, fields = _EMBEDDINGS[entry.class_name]
-    stat = path.stat()
-    shapes = _shapes(path, stat.st_size, stat.st_mtime_ns)
-    wanted = tuple(config.get(field) for field in fields)
-    return any(shapes.get(name) == wanted for name in names)
+    config = bundled_config(entry)
+    if config is None:
+        return False
+    expected = layout.expect(entry.class_name, _config(config))
+    return all(expected.get(name) == value for name, value in measures.items())
 
 
-def read_tensors(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The file's tensors, mapped where they are stored as they are used; scaled fp8 weights times their scale, in `dtype`.
+def _unknown(shapes: Mapping[str, Shape]) -> str:
+    if any(mark in name for name in shapes for mark in _LORA_MARKS):
+        return "holds a LoRA, not a model"
+    names = ", ".join(list(shapes)[:3])
+    return f"holds no layout of a model that this pack knows (its tensors are called {names}, ...)" if shapes else "holds no tensors"
 
-    ComfyUI's two spellings are known: `X.scale_weight` beside `scaled_fp8`, and `X.weight_scale` beside `X.comfy_quant`. Both hold one
-    factor for the whole of `X.weight`. Raises UserError for its other quantised formats.
-    """
-    import torch
-    from safetensors.torch import load_file
 
-    tensors = load_file(path)
-    for spelling in ("scale_weight", "weight_scale"):
-        for name in [name for name in tensors if name.endswith(f".{spelling}")]:
-            scale, weight = tensors.pop(name), name.removesuffix(spelling) + "weight"
-            stored = tensors.get(weight)
-            if stored is None or scale.numel() != 1 or stored.dtype not in (torch.float8_e4m3fn, torch.float8_e5m2):
-                raise UserError(f"{path.name} is quantised in another way than fp8 with one scale a weight: choose a bf16 or fp8 file.")
-            tensors[weight] = (stored.float() * scale.float()).to(dtype)
-    aside = ("scaled_fp8", "scale_input", "input_scale", "comfy_quant", "spiece_model")
-    return {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[2] not in aside}
+def _words(measures: Measures, names: list[str]) -> str:
+    return ", ".join(f"{name}: {measures.get(name)}" for name in names[:3]) or "the same size"
+
+
+def _config(path: Path | None) -> dict[str, Any]:
+    return {} if path is None else _read_config(path)
 
 
 @lru_cache(maxsize=256)
-def _shapes(path: Path, size: int, changed: int) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor; size and time of change are part of the key, so that a replaced file is read again."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if 0 < length <= min(size, _LARGEST_HEADER) else {}
-            return {name: tuple(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path.name} is not a whole safetensors file: download it again.") from error
+def _read_config(path: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return config

@@ -1,4 +1,4 @@
-"""Where the files of a component are: a diffusers folder below a ComfyUI model folder first, the hub cache second.
+"""Where the files of a component are: a folder or a single file in ComfyUI's model folders first, the hub cache second.
 
 This is the seam for every other source: whatever can name a folder with a config and weights for a component belongs in `_candidates`.
 A folder that lacks files is passed over, so that it does not hide a whole copy further on.
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import host
 from ..errors import UserError
+from .bundled_configs import bundled_config
 from .completeness import check_whole
 from .component import AUTO_SOURCE, Component
 from .registry import load_registry
-from .single_files import find_file, holds, is_file_source
+from .single_files import files_of, find_file, holds, is_file_source, refuse
 from .weight_files import BrokenFilesError
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 MODELS_KIND = "diffusers"
 """ComfyUI's model folder for models in the diffusers layout: one folder a model, one subfolder a component."""
-
-BUNDLED_CONFIGS = Path(__file__).parent / "configs"
 
 
 class MissingFilesError(UserError):
@@ -96,11 +95,6 @@ def read_model_index(component: Component) -> dict[str, Any]:
     return _read_json(index, place.label.rpartition("/")[0])
 
 
-def bundled_config(entry: ComponentEntry) -> Path | None:
-    """The config file of the real model that ships with the pack, if there is one."""
-    return next((BUNDLED_CONFIGS / entry.id).glob("*config.json"), None)
-
-
 def _config_in(place: ComponentFolder) -> Path | None:
     paths = (place.folder / name for name in ("config.json", "scheduler_config.json"))
     return next((path for path in paths if path.is_file()), None)
@@ -137,6 +131,8 @@ def _candidates(component: Component) -> Iterator[ComponentFolder]:
         for name in _folder_names(location.repository):
             for root in roots:
                 yield _subfolder(root / name, location.subfolder, f"models/{MODELS_KIND}/{name}")
+    for source, path in files_of(component):
+        yield _file_place(source, path, entry)
     for location in entry.locations:
         for snapshot in _cached_snapshots(location.repository):
             yield _subfolder(snapshot, location.subfolder, f"the hub cache's {location.repository}")
@@ -147,15 +143,17 @@ def _single_file(component: Component) -> ComponentFolder | None:
 
     Raises UserError when the file holds no part of the model.
     """
-    path = find_file(component.source)
-    parts = {entry.id: entry for entry in component.model_entry.entries.values()}
-    held = [name for name, entry in parts.items() if (config := bundled_config(entry)) and holds(path, entry, _read_json(config, name))]
+    path, model = find_file(component.source), component.model_entry
+    held = [entry.id for entry in model.entries.values() if holds(path, entry)]
     if not held:
-        raise UserError(
-            f"models/{component.source} holds no text encoder of {component.model_entry.name}, by the size of its vocabulary: "
-            f"choose another source, or '{AUTO_SOURCE}'."
-        )
-    return ComponentFolder(BUNDLED_CONFIGS / component.id, f"models/{component.source}", path) if component.id in held else None
+        raise refuse(component.source, path, model)
+    return _file_place(component.source, path, component.entry) if component.id in held else None
+
+
+def _file_place(source: str, path: Path, entry: ComponentEntry) -> ComponentFolder:
+    config = bundled_config(entry)
+    assert config is not None, "what a file holds is told by the bundled config"
+    return ComponentFolder(config.parent, f"models/{source}", path)
 
 
 def _folder_names(repository: str) -> list[str]:

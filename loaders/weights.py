@@ -12,12 +12,13 @@ from .. import host
 from ..errors import UserError, first_line
 from ..host.environment import explain_import_error
 from .downloads import obtain
+from .file_modules import build_module
+from .file_tensors import read_tensors
 from .lora_weights import apply_loras
 from .placement import stream_blocks
 from .precision import torch_dtype
 from .processors import has_torchvision, load_processor
 from .quantise import cast_layerwise, convert_linear
-from .single_files import read_tensors
 from .sources import read_config
 from .weight_files import BrokenFilesError, read_weight_files
 
@@ -59,9 +60,13 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
     # Parameters made inside inference mode could not be changed in place outside it later; nodes run inside it.
     with torch.inference_mode(False), torch.no_grad(), _without_bars(entry.library):
         try:
-            if place.file is not None:
+            if place.file is None:
+                module, report = cls.from_pretrained(place.folder, **options)
+            elif entry.library == "diffusers":
+                module, report = build_module(cls, place.folder, read_tensors(place.file, dtype), dtype)
+            else:
                 options |= {"config": cls.config_class.from_pretrained(place.folder), "state_dict": read_tensors(place.file, dtype)}
-            module, report = cls.from_pretrained(place.folder if place.file is None else None, **options)
+                module, report = cls.from_pretrained(None, **options)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise BrokenFilesError(
                 f"{place.label} does not load as a {entry.class_name} ({first_line(error)}): its config does not fit its weights. "
@@ -154,4 +159,10 @@ def _check_complete(component: Component, place: ComponentFolder, report: dict[s
         raise BrokenFilesError(
             f"{place.label} lacks {len(missing) + len(mismatched)} tensors of a {component.entry.class_name} ({names}, ...): "
             "its config does not fit its weights. Download it again, or choose another source."
+        )
+    unknown = sorted(report["unexpected_keys"])
+    if place.file is not None and component.entry.library == "diffusers" and unknown:
+        raise BrokenFilesError(
+            f"{place.label} has {len(unknown)} tensors that a {component.entry.class_name} has not ({', '.join(unknown[:3])}, ...): it is "
+            "another model or quantised in a way that this pack does not read. Choose another source."
         )

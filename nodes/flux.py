@@ -56,7 +56,7 @@ class FluxLoader:
                 ),
             },
             "optional": {
-                "source": inputs.source(),
+                "source": inputs.source("flux"),
             },
         }
 

@@ -32,13 +32,16 @@ def plain_precision(tooltip: str) -> Input:
     return (list(PLAIN), {"default": "auto", "tooltip": f"How the weights are held. {tooltip}"})
 
 
-def source() -> Input:
-    """Where files are."""
-    tooltip = (
-        "Where the files are. auto looks in models/diffusers for a folder named like the model, then in the hub cache. Choose a folder to "
-        "use a fine-tune in the diffusers layout, or a file of text_encoders for the part that it holds; the rest is then found as by auto."
-    )
-    return ([AUTO_SOURCE, *model_folders(), *file_sources()], {"default": AUTO_SOURCE, "tooltip": tooltip, "advanced": True})
+_SOURCE = (
+    "Where the files are. auto looks in models/diffusers for a folder named like the model, then for files of the other model folders "
+    "that can be nothing else, then in the hub cache. Choose a folder to use a fine-tune in the diffusers layout, or a file for the "
+    "part that it holds; the rest is then found as by auto."
+)
+
+
+def source(*architectures: str, tooltip: str = _SOURCE) -> Input:
+    """Where files are; offers the single files that hold a part of a model of these architectures, or of any."""
+    return ([AUTO_SOURCE, *model_folders(), *file_sources(*architectures)], {"default": AUTO_SOURCE, "tooltip": tooltip, "advanced": True})
 
 
 def seed(tooltip: str) -> Input:

@@ -55,7 +55,7 @@ class QwenImageLoader:
                 ),
             },
             "optional": {
-                "source": inputs.source(),
+                "source": inputs.source("qwen_image"),
             },
         }
 

@@ -51,7 +51,7 @@ class QwenVLLoader:
                 "precision": inputs.precision(),
             },
             "optional": {
-                "source": inputs.source(),
+                "source": inputs.source("qwen_vl"),
             },
         }
 

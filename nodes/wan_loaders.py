@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..loaders.component import AUTO_SOURCE, select_component
+from ..loaders.single_files import check_experts
 from ..pipelines.tiles import OWN_TILE
 from ..pipelines.wan_model import WanTransformer, known_models, known_vaes
 from . import inputs
@@ -51,17 +52,32 @@ class WanLoader:
                     "transformer and the text encoder alone."
                 ),
             },
-            "optional": {"source": inputs.source()},
+            "optional": {
+                "source": inputs.source("wan"),
+                "source_2": inputs.source(
+                    "wan",
+                    tooltip="Where the low-noise expert of Wan 2.2 A14B is, if the two are files of their own. auto: where source says.",
+                ),
+            },
             "hidden": HIDDEN,
         }
 
     def select(
-        self, model: str, precision: Any = "auto", source: str = AUTO_SOURCE, prompt: Prompt | None = None, unique_id: Any = None
+        self,
+        model: str,
+        precision: Any = "auto",
+        source: str = AUTO_SOURCE,
+        source_2: str = AUTO_SOURCE,
+        prompt: Prompt | None = None,
+        unique_id: Any = None,
     ) -> tuple[Any, ...]:
-        roles = next(known for known in known_models() if known.id == model).components
+        chosen = next(known for known in known_models() if known.id == model)
+        second = source if source_2 == AUTO_SOURCE else source_2
+        check_experts(chosen, source, second)
 
         def part(role: str, precision: Any = "auto") -> Any:
-            return select_component(model, role, precision=precision, source=source) if role in roles else None
+            place = second if role == "transformer_2" else source
+            return select_component(model, role, precision=precision, source=place) if role in chosen.components else None
 
         transformer = WanTransformer(part("transformer", precision), part("transformer_2", precision))
         check_decoders(transformer, prompt, unique_id, "WanLoader")
@@ -101,7 +117,7 @@ class WanVAELoader:
                     },
                 ),
             },
-            "optional": {"source": inputs.source()},
+            "optional": {"source": inputs.source("wan")},
         }
 
     def select(self, vae: str, precision: Any = "auto", tiling: bool = False, source: str = AUTO_SOURCE) -> tuple[Any]:

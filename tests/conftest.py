@@ -17,6 +17,7 @@ import pytest
 from advanced_models.demo.build import build
 from advanced_models.demo.tiny_wan import WAN_LAYOUTS
 from advanced_models.host.standalone import StandaloneHost
+from single_file_models import empty, own  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")

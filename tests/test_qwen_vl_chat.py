@@ -232,7 +232,7 @@ def test_sizes_for_the_model(height: int, width: int, most: int, fewest: int, ex
 def test_limits_of_pixels_follow_the_free_memory() -> None:
     import json
 
-    from advanced_models.loaders.sources import BUNDLED_CONFIGS
+    from advanced_models.loaders.bundled_configs import BUNDLED_CONFIGS
 
     config = json.loads((BUNDLED_CONFIGS / "qwen2.5-vl-7b" / "config.json").read_text())
     plenty, little = most_pixels(config, 10**12, 1), most_pixels(config, 300 * 10**6, 1)

@@ -1,106 +1,117 @@
-"""Text encoders in one file: the same weights as the folder's, whichever way they are stored."""
+"""Components in one file: the same weights as the folder's, whichever way they are stored."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import torch
-from advanced_models.errors import UserError
-from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders import sources
 from advanced_models.loaders.component import select_component
 from advanced_models.loaders.registry import load_registry
-from advanced_models.loaders.single_files import file_sources, holds
+from advanced_models.loaders.single_files import file_sources
 from advanced_models.loaders.store import Store
-from safetensors.torch import load_file, save_file
-
-SOURCE = "text_encoders/mine.safetensors"
-
-
-@pytest.fixture
-def folder(use_host: StandaloneHost, flux_dev: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty `text_encoders` folder, and the small models' configs in place of the real ones."""
-    configs = tmp_path / "configs"
-    for name, role in (("t5-xxl-encoder", "text_encoder_2"), ("clip-l-encoder", "text_encoder")):
-        (configs / name).mkdir(parents=True)
-        shutil.copy(flux_dev / role / "config.json", configs / name)
-    monkeypatch.setattr(sources, "BUNDLED_CONFIGS", configs)
-    files = tmp_path / "own" / "text_encoders"
-    files.mkdir(parents=True)
-    monkeypatch.setattr(StandaloneHost, "model_folders", _with(files, StandaloneHost.model_folders))
-    return files
-
-
-def _with(files: Path, original: Callable[[StandaloneHost, str], list[Path]]) -> Callable[[StandaloneHost, str], list[Path]]:
-    return lambda host, kind: [files] if kind == "text_encoders" else original(host, kind)
-
-
-def _stored(model: Path, role: str) -> dict[str, torch.Tensor]:
-    return {name: tensor for path in sorted((model / role).glob("*.safetensors")) for name, tensor in load_file(path).items()}
-
-
-@pytest.mark.parametrize("role", ["text_encoder", "text_encoder_2"])
-def test_a_file_gives_the_part_that_it_holds_and_auto_the_rest(folder: Path, flux_dev: Path, role: str) -> None:
-    save_file(_stored(flux_dev, role), folder / "mine.safetensors")
-    assert file_sources() == [SOURCE]
-    chosen = select_component("FLUX.1-dev", role, source=SOURCE)
-    with Store().use(chosen, select_component("FLUX.1-dev", role)) as (ours, theirs):
-        assert ours is not theirs
-        expected = theirs.state_dict()
-        assert ours.state_dict().keys() == expected.keys()
-        assert all(torch.equal(tensor, expected[name]) for name, tensor in ours.state_dict().items())
-    assert sources.locate(chosen.sibling("vae")) == sources.locate(select_component("FLUX.1-dev", "vae"))
-    assert sources.locate(chosen.tokenizer()).file is None
-
-
-@pytest.mark.parametrize(("scale_name", "marks"), [("scale_weight", ["scaled_fp8"]), ("weight_scale", ["encoder.block.0.comfy_quant"])])
-def test_scaled_fp8_is_multiplied_by_its_scale(folder: Path, flux_dev: Path, scale_name: str, marks: list[str]) -> None:
-    tensors = _stored(flux_dev, "text_encoder_2")
-    weight = "encoder.block.0.layer.0.SelfAttention.q.weight"
-    scale = tensors[weight].float().abs().max() / 448
-    eight = (tensors[weight].float() / scale).to(torch.float8_e4m3fn)
-    tensors |= {weight: eight, weight.replace("q.weight", f"q.{scale_name}"): scale} | {mark: torch.zeros(2) for mark in marks}
-    save_file(tensors, folder / "mine.safetensors")
-    with Store().use(select_component("FLUX.1-dev", "text_encoder_2", source=SOURCE)) as (module,):
-        assert torch.equal(module.get_parameter(weight), (eight.float() * scale).to(torch.bfloat16))
-
-
-def test_what_is_refused(folder: Path) -> None:
-    for name in (SOURCE, "text_encoders/../../secret.safetensors"):
-        with pytest.raises(UserError, match="There is no file"):
-            sources.locate(select_component("FLUX.1-dev", "text_encoder", source=name))
-    save_file({"shared.weight": torch.zeros(3, 5)}, folder / "mine.safetensors")
-    with pytest.raises(UserError, match=r"holds no text encoder of FLUX.1 \[dev\]"):
-        sources.locate(select_component("FLUX.1-dev", "text_encoder", source=SOURCE))
-    header = json.dumps({"shared.weight": {"shape": [3, 5]}}).encode()
-    (folder / "mine.safetensors").write_bytes(len(header).to_bytes(8, "little") + header[:-4])
-    with pytest.raises(UserError):
-        sources.locate(select_component("FLUX.1-dev", "text_encoder", source=SOURCE))
+from safetensors.torch import save_file
+from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, stored, with_prefix
+from single_file_models import Own, chosen, same
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "component"),
+    ("model", "role", "kind", "writer"),
     [
-        ("shared.weight", (32128, 4096), "t5-xxl-encoder"),
-        ("encoder.embed_tokens.weight", (32128, 4096), "t5-xxl-encoder"),
-        ("shared.weight", (256384, 4096), "umt5-xxl-encoder"),
-        ("text_model.embeddings.token_embedding.weight", (49408, 768), "clip-l-encoder"),
+        ("FLUX.1-dev", "transformer", "diffusion_models", bfl_flux),
+        ("FLUX.1-dev", "transformer", "diffusion_models", as_it_is),
+        ("FLUX.1-schnell", "transformer", "diffusion_models", lambda tensors: with_prefix(bfl_flux(tensors))),
+        ("Wan2.1-T2V-1.3B", "transformer", "diffusion_models", original_wan),
+        ("Wan2.1-T2V-1.3B", "transformer", "diffusion_models", as_it_is),
+        ("Wan2.1-I2V-14B-480P", "transformer", "diffusion_models", lambda tensors: with_prefix(original_wan(tensors))),
+        ("Wan2.1-FLF2V-14B-720P", "transformer", "diffusion_models", original_wan),
+        ("Wan2.2-T2V-A14B", "transformer", "diffusion_models", original_wan),
+        ("Wan2.2-T2V-A14B", "transformer_2", "diffusion_models", original_wan),
+        ("Wan2.2-I2V-A14B", "transformer_2", "diffusion_models", original_wan),
+        ("Wan2.2-TI2V-5B", "transformer", "diffusion_models", lambda tensors: with_prefix(original_wan(tensors))),
+        ("Qwen-Image", "transformer", "diffusion_models", as_it_is),
+        ("Qwen-Image", "transformer", "diffusion_models", with_prefix),
+        ("Qwen-Image-Layered", "transformer", "diffusion_models", as_it_is),
+        ("FLUX.1-dev", "text_encoder", "text_encoders", as_it_is),
+        ("FLUX.1-dev", "text_encoder_2", "text_encoders", as_it_is),
+        ("Wan2.1-T2V-1.3B", "text_encoder", "text_encoders", as_it_is),
     ],
 )
-def test_the_full_size_encoders_are_told_by_their_header(tmp_path: Path, name: str, shape: tuple[int, int], component: str) -> None:
-    """Shapes of the published files; the header alone is there, and no other encoder of this pack's loaders takes the file."""
-    header = json.dumps({name: {"dtype": "BF16", "shape": shape, "data_offsets": [0, 0]}}).encode()
-    path = tmp_path / "renamed.safetensors"
-    path.write_bytes(len(header).to_bytes(8, "little") + header)
-    found = []
-    for entry_id in ("t5-xxl-encoder", "umt5-xxl-encoder", "clip-l-encoder", "qwen2.5-vl-7b", "flux1-vae"):
-        entry = load_registry().component(entry_id)
-        config = sources.bundled_config(entry)
-        assert config is not None
-        if holds(path, entry, json.loads(config.read_text())):
-            found.append(entry_id)
-    assert found == [component]
+def test_a_file_holds_what_the_folder_holds(own: Own, model: str, role: str, kind: str, writer: Writer) -> None:
+    folder = own(model)
+    save_file(writer(stored(folder, role)), folder.parents[1] / kind / "mine.safetensors")
+    assert file_sources(load_registry().model(model).architecture) == [f"{kind}/mine.safetensors"]
+    with Store().use(chosen(model, role, kind), select_component(model, role)) as (ours, theirs):
+        assert ours is not theirs
+        same(ours, theirs)
+
+
+def scaled(tensors: Tensors, weights: list[str], spelling: str) -> Tensors:
+    """ComfyUI's fp8 with a scale."""
+    scaled: Tensors = dict(tensors)
+    for weight in weights:
+        scale = tensors[weight].float().abs().max() / 448
+        scaled[weight] = (tensors[weight].float() / scale).to(torch.float8_e4m3fn)
+        scaled[weight.removesuffix("weight") + spelling] = scale
+    return scaled
+
+
+@pytest.mark.parametrize("spelling", ["scale_weight", "weight_scale"])
+@pytest.mark.parametrize(
+    ("model", "role", "kind", "writer", "weight"),
+    [
+        ("FLUX.1-dev", "text_encoder_2", "text_encoders", as_it_is, "encoder.block.0.layer.0.SelfAttention.q.weight"),
+        ("Wan2.1-T2V-1.3B", "transformer", "diffusion_models", original_wan, "blocks.0.self_attn.q.weight"),
+        ("Qwen-Image", "transformer", "diffusion_models", as_it_is, "transformer_blocks.0.attn.to_q.weight"),
+    ],
+)
+def test_scaled_fp8_is_multiplied_by_its_scale(
+    own: Own, model: str, role: str, kind: str, writer: Writer, weight: str, spelling: str
+) -> None:
+    folder = own(model)
+    tensors = scaled(writer(stored(folder, role)), [weight], spelling)
+    prefix = "model.diffusion_model." if kind == "diffusion_models" else ""
+    marks = (
+        {"scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}
+        if spelling == "scale_weight"
+        else {"blocks.0.comfy_quant": torch.zeros(2)}
+    )
+    save_file({prefix + name: tensor for name, tensor in (tensors | marks).items()}, folder.parents[1] / kind / "mine.safetensors")
+    expected = tensors[weight].float() * tensors[weight.removesuffix("weight") + spelling]
+    with Store().use(chosen(model, role, kind), select_component(model, role)) as (ours, theirs):
+        name = weight.replace("self_attn.q", "attn1.to_q")
+        assert torch.equal(ours.get_parameter(name), expected.to(torch.bfloat16))
+        assert not torch.equal(ours.get_parameter(name), theirs.get_parameter(name))
+        others = {key: value for key, value in theirs.state_dict().items() if key != name}
+        assert all(torch.equal(ours.state_dict()[key], value) for key, value in others.items())
+
+
+def test_scaled_fp8_of_joined_projections(own: Own) -> None:
+    folder = own("FLUX.1-dev")
+    tensors = scaled(bfl_flux(stored(folder, "transformer")), ["double_blocks.0.img_attn.qkv.weight"], "scale_weight")
+    save_file(tensors, folder.parents[1] / "diffusion_models" / "mine.safetensors")
+    whole = tensors["double_blocks.0.img_attn.qkv.weight"].float() * tensors["double_blocks.0.img_attn.qkv.scale_weight"]
+    with Store().use(chosen("FLUX.1-dev", "transformer", "diffusion_models")) as (ours,):
+        read = torch.cat([ours.get_parameter(f"transformer_blocks.0.attn.to_{part}.weight") for part in "qkv"])
+        assert torch.equal(read, whole.to(torch.bfloat16))
+
+
+def test_plain_fp8_is_cast(own: Own) -> None:
+    folder = own("Wan2.1-T2V-1.3B")
+    tensors = {
+        name: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 and "blocks." in name else tensor
+        for name, tensor in original_wan(stored(folder, "transformer")).items()
+    }
+    save_file(tensors, folder.parents[1] / "diffusion_models" / "mine.safetensors")
+    with Store().use(chosen("Wan2.1-T2V-1.3B", "transformer", "diffusion_models")) as (ours,):
+        eight = tensors["blocks.1.ffn.0.weight"]
+        assert eight.dtype == torch.float8_e4m3fn
+        assert torch.equal(ours.get_parameter("blocks.1.ffn.net.0.proj.weight"), eight.to(torch.bfloat16))
+
+
+def test_the_rest_is_found_as_by_auto(own: Own) -> None:
+    folder = own("FLUX.1-dev")
+    save_file(stored(folder, "text_encoder_2"), folder.parents[1] / "text_encoders" / "mine.safetensors")
+    encoder = chosen("FLUX.1-dev", "text_encoder_2", "text_encoders")
+    assert sources.locate(encoder).file is not None
+    assert sources.locate(encoder.sibling("vae")) == sources.locate(select_component("FLUX.1-dev", "vae"))
+    assert sources.locate(encoder.tokenizer()).file is None

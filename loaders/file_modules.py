@@ -1,0 +1,40 @@
+"""A module of diffusers from the tensors of a single file, loaded as `from_pretrained` loads a folder.
+
+diffusers' own `from_single_file` guesses the wrong config for many of these files, ignores tensors that it does not know, and has no
+converter for some of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .file_conversion import convert
+from .quantise import kept_in_fp32
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+
+def build_module(cls: Any, folder: Path, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """A module of the class with the config in `folder`, and what `from_pretrained` reports of its tensors.
+
+    Weights stay the mapped ones where they are stored in `dtype`. Raises RuntimeError for a tensor of another shape.
+    """
+    import torch
+    from accelerate import init_empty_weights
+
+    config = cls.load_config(folder, local_files_only=True)
+    with init_empty_weights():
+        module = cls.from_config(config)
+    kept = kept_in_fp32(module)
+    converted = convert(cls.__name__, tensors, config)
+    # One after the other, so that a cast of the whole never stands beside what is cast.
+    for name in list(converted):
+        converted[name] = converted[name].to(torch.float32 if kept.intersection(name.split(".")) else dtype)
+    missing, unexpected = module.load_state_dict(converted, strict=False, assign=True)
+    if not kept:
+        # As from_pretrained: buffers too, unless parts keep another dtype.
+        module.to(dtype)
+    return module, {"missing_keys": missing, "unexpected_keys": unexpected, "mismatched_keys": []}
