@@ -50,8 +50,7 @@ WAN_LAYOUTS = {
 def build_wan(folder: Path, dtype: str, *, layout: WanLayout) -> None:
     """Write one into `folder`. All share their text encoder, and all but TI2V-5B the VAE of 2.1, as the real ones do."""
     two_experts = layout.boundary_ratio is not None
-    write_json(folder / "model_index.json", _model_index(layout))
-    write_json(folder / "scheduler" / "scheduler_config.json", _scheduler(layout.flow_shift))
+    write_wan_companions(folder, layout)
     vocabulary = write_t5_tokenizer(folder / "tokenizer")
     save_part(_umt5(vocabulary), folder / "text_encoder", dtype, seed=11, sharded=True)
     if layout.high_compression:
@@ -64,6 +63,12 @@ def build_wan(folder: Path, dtype: str, *, layout: WanLayout) -> None:
     save_part(_transformer(layout), folder / "transformer", dtype, seed=15, sharded=True)
     if two_experts:
         save_part(_transformer(layout), folder / "transformer_2", dtype, seed=16, sharded=True)
+
+
+def write_wan_companions(folder: Path, layout: WanLayout) -> None:
+    """Write what stands beside the weights and the tokenizer: the pipeline's index and the scheduler."""
+    write_json(folder / "model_index.json", _model_index(layout))
+    write_json(folder / "scheduler" / "scheduler_config.json", _scheduler(layout.flow_shift))
 
 
 def _model_index(layout: WanLayout) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..loaders.component import select_component
+from ..loaders.lora import Lora, with_lora
 from ..loaders.precision import Precision
 from .shapes import SIDE
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from ..pipelines.flux import Prompt
 
 MODELS = Path(__file__).parent / "models"
-"""A models folder: `diffusers/` holds the trained small models under the names of those whose layout they have."""
+"""A models folder: `diffusers/` holds the trained small models under the names of those whose layout they have, `loras/` a LoRA."""
 FLUX = "FLUX.1-schnell"
 QWEN_VL = "Qwen2.5-VL-7B-Instruct"
+LORA = "purple_shapes.safetensors"
+"""With it the FLUX draws every shape in purple."""
 STEPS = 8
 """Steps of the FLUX."""
 
@@ -37,14 +40,19 @@ def paint(
     strength: float = 1.0,
     mask: torch.Tensor | None = None,
     precision: Precision = "auto",
+    lora: float | None = None,
 ) -> torch.Tensor:
     """One picture [64, 64, 3] for each prompt, as [B, 64, 64, 3] with values 0..1: from noise, from a picture of each, or within masks.
+
+    `precision` is the transformer's, `lora` the strength of `LORA` on it.
 
     The host of the process must search `MODELS`.
     """
     from ..pipelines import flux
 
     transformer = select_component(FLUX, "transformer", precision=precision)
+    if lora is not None:
+        transformer = with_lora(transformer, Lora(LORA, lora))
     vae = select_component(FLUX, "vae")
     start = None if picture is None else flux.encode_image(vae, picture)
     latents = flux.denoise(

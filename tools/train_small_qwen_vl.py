@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 VISION_STEPS = 900
-CHAT_STEPS = 3_000
+CHAT_STEPS = 2_000
 STAGES = ("repository", "vision", "chat", "write")
 
 

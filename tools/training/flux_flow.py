@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BATCH = 64
 PICTURES = 24_000
 _CAPTIONS_EACH = 3
-_TEXT_TOKENS = 24
+TEXT_TOKENS = 24
 """Longest caption with its end, and padding. FLUX sees 256 or 512; the rest of that padding is stood in for, see `_padding_bias`."""
 _FURTHER_PADDING = (24, 488)
 _WIDTH = 64
@@ -42,13 +42,8 @@ class Networks:
 
 
 def train_flow(vae: Any, folder: Path, steps: int, log: Path) -> Networks:
-    """Train on pictures of the combinations that are not held out; writes the tokenizers into `folder`.
-
-    The loss is that of rectified flow as in FLUX: the network predicts noise minus latents at a point between them, the place drawn from a
-    logit-normal distribution (Esser et al. 2024, arXiv:2403.03206, section 3.1).
-    """
+    """Train on pictures of the combinations that are not held out; writes the tokenizers into `folder`."""
     import torch
-    from torch.nn.functional import mse_loss
     from transformers import AutoTokenizer
 
     torch.manual_seed(2)
@@ -64,29 +59,15 @@ def train_flow(vae: Any, folder: Path, steps: int, log: Path) -> Networks:
     latents = packed(vae, chosen, rng)
     captions = [any_caption(scene, rng) for scene in chosen for _ in range(_CAPTIONS_EACH)]
     clip_ids = clip_tokenizer(captions, padding="longest", return_tensors="pt").input_ids
-    t5_ids = t5_tokenizer(captions, padding="max_length", max_length=_TEXT_TOKENS, return_tensors="pt").input_ids
+    t5_ids = t5_tokenizer(captions, padding="max_length", max_length=TEXT_TOKENS, return_tensors="pt").input_ids
     if int((t5_ids != t5_tokenizer.pad_token_id).sum(1).max()) > 16:
         raise ValueError("a caption is longer than the T5 encoder sees")
-    picture_ids, text_ids = _places()
 
     def loss_of_step() -> torch.Tensor:
         rows = torch.randint(PICTURES, (BATCH,))
         texts = rows * _CAPTIONS_EACH + torch.randint(_CAPTIONS_EACH, (BATCH,))
-        clean = latents[rows]
-        noise = torch.randn_like(clean)
-        time = torch.sigmoid(torch.randn(BATCH) * 1.1 + 0.2)
-        share = time[:, None, None]
-        predicted = networks.transformer(
-            hidden_states=(1 - share) * clean + share * noise,
-            timestep=time,
-            encoder_hidden_states=networks.t5(t5_ids[texts]).last_hidden_state,
-            pooled_projections=networks.clip(clip_ids[texts]).pooler_output,
-            txt_ids=text_ids,
-            img_ids=picture_ids,
-            joint_attention_kwargs={"attention_mask": _padding_bias(rng)},
-            return_dict=False,
-        )[0]
-        return mse_loss(predicted, noise - clean)
+        states = networks.t5(t5_ids[texts]).last_hidden_state
+        return flow_loss(networks.transformer, latents[rows], states, networks.clip(clip_ids[texts]).pooler_output, rng)
 
     train(
         networks.parameters,
@@ -100,6 +81,32 @@ def train_flow(vae: Any, folder: Path, steps: int, log: Path) -> Networks:
     )
     look_near(networks.t5)
     return networks
+
+
+def flow_loss(transformer: Any, clean: torch.Tensor, states: torch.Tensor, pooled: torch.Tensor, rng: random.Random) -> torch.Tensor:
+    """The loss of rectified flow, for packed latents [B, 16, 64], T5's states [B, 24, width] and CLIP's pooled ones [B, width].
+
+    As in FLUX, the network predicts noise minus latents at a point between them, the place drawn from a logit-normal distribution
+    (Esser et al. 2024, arXiv:2403.03206, section 3.1).
+    """
+    import torch
+    from torch.nn.functional import mse_loss
+
+    noise = torch.randn_like(clean)
+    time = torch.sigmoid(torch.randn(len(clean)) * 1.1 + 0.2)
+    share = time[:, None, None]
+    picture_ids, text_ids = _places()
+    predicted = transformer(
+        hidden_states=(1 - share) * clean + share * noise,
+        timestep=time,
+        encoder_hidden_states=states,
+        pooled_projections=pooled,
+        txt_ids=text_ids,
+        img_ids=picture_ids,
+        joint_attention_kwargs={"attention_mask": _padding_bias(rng)},
+        return_dict=False,
+    )[0]
+    return mse_loss(predicted, noise - clean)
 
 
 def new_networks(clip_size: int, t5_size: int) -> Networks:
@@ -177,7 +184,7 @@ def _places() -> tuple[torch.Tensor, torch.Tensor]:
     from diffusers import FluxPipeline
 
     side = SIDE // 16
-    return FluxPipeline._prepare_latent_image_ids(1, side, side, "cpu", torch.float32), torch.zeros(_TEXT_TOKENS, 3)
+    return FluxPipeline._prepare_latent_image_ids(1, side, side, "cpu", torch.float32), torch.zeros(TEXT_TOKENS, 3)
 
 
 def _padding_bias(rng: random.Random) -> torch.Tensor:
@@ -185,6 +192,6 @@ def _padding_bias(rng: random.Random) -> torch.Tensor:
     import torch
 
     low, high = _FURTHER_PADDING
-    mask = torch.zeros(1, 1, 1, _TEXT_TOKENS + (SIDE // 16) ** 2)
-    mask[..., _TEXT_TOKENS - 1] = rng.uniform(math.log(low), math.log(high))
+    mask = torch.zeros(1, 1, 1, TEXT_TOKENS + (SIDE // 16) ** 2)
+    mask[..., TEXT_TOKENS - 1] = rng.uniform(math.log(low), math.log(high))
     return mask

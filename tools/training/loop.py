@@ -82,6 +82,7 @@ def train(
         for parameter, average in zip(parameters, averages, strict=True):
             parameter.copy_(average)
     if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(json.dumps([[step, round(value, 6)] for step, value in progress.history]) + "\n", encoding="utf-8")
 
 
