@@ -10,6 +10,7 @@ from .qwen_image_denoise import QwenImageDecode, QwenImageDenoise
 from .qwen_vl import QwenVLChat, QwenVLLoader
 from .step_cache import StepCache
 from .text_encoders import TextEncoderPicker
+from .timeline import VideoTimeline
 from .video import VideoCombine
 from .wan import WanDecode, WanDenoise
 from .wan_encode import WanEncode, WanImageEncode, WanPromptEncode
@@ -18,7 +19,7 @@ from .wan_loaders import WanLoader, WanVAELoader
 _NODES = (
     (FluxLoader, FluxPromptEncode, FluxEncode, FluxDenoise, FluxDecode),
     (WanLoader, WanVAELoader, WanPromptEncode, WanImageEncode, WanEncode, WanDenoise, WanDecode),
-    (VideoCombine,),
+    (VideoCombine, VideoTimeline),
     (TextEncoderPicker,),
     (LoRALoader,),
     (StepCache,),
@@ -36,6 +37,7 @@ NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
     "FluxDenoise": "FLUX Denoise",
     "FluxDecode": "FLUX Decode",
     "VideoCombine": "Video Combine",
+    "VideoTimeline": "Video Timeline",
     "WanLoader": "Wan Loader",
     "WanVAELoader": "Wan VAE Loader",
     "WanPromptEncode": "Wan Prompt Encode",

@@ -210,7 +210,7 @@ class VideoCombine:
         else:
             result = video if video is not None else host.video_from_components(VideoComponents(images, settings.frame_rate, heard))
         path = "/".join(part for part in (saved.subfolder, saved.path.name) if part)
-        shown = _shown(saved, "output" if save_output else "temp")
+        shown = shown_on_page(saved, "output" if save_output else "temp")
         ui: dict[str, Any] = {"video": [shown]}
         if saved.path.is_file():
             # What native save nodes say too: the page's own preview, its list of results and API clients read these two.
@@ -218,7 +218,7 @@ class VideoCombine:
         return {"ui": ui, "result": (result, images, path)}
 
 
-def _shown(saved: SavedVideo, kind: str) -> dict[str, Any]:
+def shown_on_page(saved: SavedVideo, kind: str) -> dict[str, Any]:
     """What the page needs to show the file. The rate is a fraction, so that the player can step by exact frames."""
     return {
         "filename": saved.path.name,

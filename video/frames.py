@@ -26,6 +26,9 @@ LONGEST_SIDE = 16384
 """Pixels; H.264 and HEVC decoders stop at or below this, and larger values are typing errors."""
 
 _CHUNK = 8  # frames decoded from a file before they are handed on
+_HELD_BACK = 16
+"""Frames that a decoder reorders at most (H.264, A.3.1 MaxDpbFrames). Some containers look for a keyframe by the time at which it is
+decoded, which lies that much before the time at which it is shown."""
 
 
 @runtime_checkable
@@ -120,32 +123,41 @@ class FileFrames:
             stream.thread_type = "AUTO"
             decoder: Any = stream.codec_context if self._decoder is None else CodecContext.create(self._decoder, "r")
             try:
+                begin = self._start - _HELD_BACK / self.frame_rate
+                if begin > 0:
+                    container.seek(int(begin / stream.time_base), stream=stream)
                 for packet in container.demux(stream):
                     for frame in decoder.decode(packet if packet.size else None):
                         if self._wanted(frame.pts, stream.time_base):
                             yield torch.from_numpy(rgb_of(frame))
+                        elif frame.pts is not None and frame.pts * stream.time_base >= self._end:
+                            return
             except av.error.FFmpegError as error:
                 raise UserError("The VIDEO input is damaged: a part of it cannot be decoded.") from error
 
     def audio(self) -> dict[str, Any] | None:
         """The first sound stream as an AUDIO value, cut to the same part of the file, or None."""
-        import numpy as np
-        import torch
-        from av.audio.resampler import AudioResampler
+        return audio_of(self._file, self._start, self._end)
 
-        with _open(self._file) as container:
-            if not container.streams.audio:
-                return None
-            stream = container.streams.audio[0]
-            resampler = AudioResampler(format="fltp")
-            pieces = [part.to_ndarray() for frame in container.decode(stream) for part in resampler.resample(frame)]
-            rate = int(stream.rate or 0)
-        if not pieces or not rate:
+
+def audio_of(file: str | io.BytesIO, start: float = 0.0, end: float = float("inf")) -> dict[str, Any] | None:
+    """The first sound stream of a file as an AUDIO value, from `start` to `end` seconds, or None where it has none."""
+    import numpy as np
+    import torch
+    from av.audio.resampler import AudioResampler
+
+    with _open(file) as container:
+        if not container.streams.audio:
             return None
-        samples = np.concatenate(pieces, axis=1)
-        first = round(self._start * rate)
-        last = samples.shape[1] if self._end == float("inf") else round(self._end * rate)
-        return {"waveform": torch.from_numpy(samples[:, first:last].copy())[None], "sample_rate": rate}
+        stream = container.streams.audio[0]
+        resampler = AudioResampler(format="fltp")
+        pieces = [part.to_ndarray() for frame in container.decode(stream) for part in resampler.resample(frame)]
+        rate = int(stream.rate or 0)
+    if not pieces or not rate:
+        return None
+    samples = np.concatenate(pieces, axis=1)
+    last = samples.shape[1] if end == float("inf") else round(end * rate)
+    return {"waveform": torch.from_numpy(samples[:, round(start * rate) : last].copy())[None], "sample_rate": rate}
 
 
 def _open(file: str | io.BytesIO) -> Any:

@@ -30,7 +30,7 @@ app.registerExtension({
     if (kind(node) === "TextEncoderPicker") followRole(node);
     if (LOADERS.includes(kind(node))) showCost(node);
     if (kind(node) === "VRAMGuard") showVerdict(node);
-    if (kind(node) === "VideoCombine") showPlayer(node);
+    if (["VideoCombine", "VideoTimeline"].includes(kind(node))) showPlayer(node);
   },
   loadedGraphNode(/** @type {any} */ node) {
     // Values of a loaded graph are set without telling the widget.

@@ -38,9 +38,9 @@ def save(host: StandaloneHost, numbers: range, format_name: str = "mp4 (h264)", 
 
 def shown_by_node(saved: SavedVideo, kind: str = "output") -> dict[str, Any]:
     """What VideoCombine returns for the page."""
-    from advanced_models.nodes.video import _shown
+    from advanced_models.nodes.video import shown_on_page
 
-    item = _shown(saved, kind)
+    item = shown_on_page(saved, kind)
     return {"video": [item], "images": [{key: item[key] for key in ("filename", "subfolder", "type")}], "animated": [True]}
 
 
