@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -55,7 +56,7 @@ def register(routes: web.RouteTableDef) -> None:
     serve(PREFLIGHT, preflight_of)
     serve(COST, cost_of_node)
     serve(MODELS, lambda _: models(), reads=False)
-    serve(STATUS, lambda _: {"memory": memory(), "store": loaded()}, reads=False)
+    serve(STATUS, lambda _: {"memory": memory(), "store": loaded(), "downloads": downloads()}, reads=False)
     serve(FREE, lambda body: {"freed_bytes": free(body)})
     serve(PEAK, lambda _: start_measuring())
     serve(PEAK, lambda _: {"peak_bytes": measured_peak()}, reads=False)
@@ -107,6 +108,13 @@ def loaded() -> list[dict[str, Any]]:
         }
         for entry in STORE.entries()
     ]
+
+
+def downloads() -> list[dict[str, Any]]:
+    """The downloads in progress: repository, file, bytes done and in all, bytes per second."""
+    from ..loaders.downloads import active
+
+    return [asdict(download) for download in active()]
 
 
 def free(body: Any) -> int:

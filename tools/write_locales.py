@@ -1,4 +1,4 @@
-"""Write `locales/en/nodeDefs.json` from the nodes' own names and tooltips: `python tools/write_locales.py`.
+"""Write `locales/en` from the nodes' own names and tooltips and the words of `web/`: `python tools/write_locales.py`.
 
 German and Chinese are translated in `locales/{de,zh}/` by hand; where they lack a text, or have one too many, this says so.
 """
@@ -6,6 +6,7 @@ German and Chinese are translated in `locales/{de,zh}/` by hand; where they lack
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,11 @@ from advanced_models.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPING
 
 PACK = Path(__file__).parents[1]
 LOCALES = PACK / "locales"
-TRANSLATIONS: tuple[str, ...] = ()
+TRANSLATIONS = ("de", "zh")
+NODES, PAGE = "nodeDefs.json", "main.json"
 SHOWN = ("required", "optional")
+WORDS = re.compile(r'\bt\(\s*("(?:[^"\\]|\\.)*")')
+"""`t("...")` in a module of the page."""
 
 
 def inputs_of(node: Any) -> dict[str, tuple[Any, Mapping[str, Any], bool]]:
@@ -55,6 +59,12 @@ def node_texts() -> dict[str, Any]:
     }
 
 
+def page_texts() -> dict[str, Any]:
+    """Every text of the page's modules, as `web/words.mjs` looks them up."""
+    found = {json.loads(text) for path in (PACK / "web").glob("*.mjs") for text in WORDS.findall(path.read_text(encoding="utf-8"))}
+    return {"advancedModels": {text: text for text in sorted(found)}}
+
+
 def read(language: str, name: str) -> dict[str, Any]:
     """A locale file."""
     found: dict[str, Any] = json.loads((LOCALES / language / name).read_text(encoding="utf-8"))
@@ -77,10 +87,11 @@ def as_json(texts: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Write the English texts; 1 when a translation does not have the same ones."""
-    (LOCALES / "en" / "nodeDefs.json").write_text(as_json(node_texts()), encoding="utf-8")
+    for name, texts in ((NODES, node_texts()), (PAGE, page_texts())):
+        (LOCALES / "en" / name).write_text(as_json(texts), encoding="utf-8")
     wrong = 0
     for language in TRANSLATIONS:
-        for name in ("nodeDefs.json", "main.json"):
+        for name in (NODES, PAGE):
             english, translated = (set(keys(read(which, name))) for which in ("en", language))
             for path in sorted(english ^ translated):
                 wrong += 1

@@ -9,6 +9,8 @@ import { collectClips } from "./player_clip.mjs";
 import { showProgress } from "./progress_line.mjs";
 import { addSidebarTab } from "./sidebar.mjs";
 import { followRole } from "./text_encoder_picker.mjs";
+import { explainRefusals } from "./wires.mjs";
+import { readWords } from "./words.mjs";
 
 const LOADERS = ["FluxLoader", "WanLoader", "WanVAELoader", "QwenImageLoader", "QwenVLLoader", "TextEncoderPicker"];
 
@@ -20,11 +22,13 @@ const kind = (node) => String(node.comfyClass).replace(/ \(Advanced Models\)$/, 
 
 app.registerExtension({
   name: "AdvancedModels.Page",
-  setup() {
+  async setup() {
+    await readWords();
     showProgress();
     addGauge();
     addSidebarTab();
     collectClips();
+    explainRefusals();
   },
   nodeCreated(/** @type {any} */ node) {
     if (kind(node) === "TextEncoderPicker") followRole(node);

@@ -2,17 +2,23 @@
 // @ts-check
 import { ask } from "./api.mjs";
 import { displayWidget, el, gb, gib, root, words } from "./dom.mjs";
+import { t } from "./words.mjs";
 
 const HEIGHT = 120;
 const WIDTH = 300;
-const COMMERCIAL = { yes: "commercial use allowed", no: "no commercial use", conditional: "commercial use under conditions" };
+const commercial = () =>
+  /** @type {Record<string, string>} */ ({
+    yes: t("commercial use allowed"),
+    no: t("no commercial use"),
+    conditional: t("commercial use under conditions"),
+  });
 
 /**
  * Put the panel on a loader, and keep it up to date with the loader's choices.
  * @param {any} node
  */
 export function showCost(node) {
-  const panel = root("div", { class: "panel", role: "status", "aria-label": "What this loader costs", tabindex: "0" });
+  const panel = root("div", { class: "panel", role: "status", "aria-label": t("What this loader costs"), tabindex: "0" });
   const names = Object.keys({ ...node.constructor.nodeData.input.required, ...node.constructor.nodeData.input.optional });
   const choices = node.widgets.filter((/** @type {any} */ widget) => names.includes(widget.name));
   displayWidget(node, "cost", panel, HEIGHT);
@@ -51,13 +57,13 @@ export function showCost(node) {
  */
 function describe(cost) {
   const missing = cost.download_bytes - cost.here_bytes;
-  const here = missing <= 0 ? "all of it is here" : cost.here_bytes ? `${gb(cost.here_bytes)} of it is here` : "nothing of it is here";
+  const here = missing <= 0 ? t("all of it is here") : cost.here_bytes ? t("{size} of it is here", { size: gb(cost.here_bytes) }) : t("nothing of it is here");
   const parts = cost.components
     .filter((/** @type {any} */ part) => part.memory_bytes)
-    .map((/** @type {any} */ part) => `${words(part.role)} ${gib(part.memory_bytes)} ${part.precision}${part.here ? ", here" : ""}`);
+    .map((/** @type {any} */ part) => `${words(part.role)} ${gib(part.memory_bytes)} ${part.precision}${part.here ? `, ${t("here")}` : ""}`);
   return [
-    el("p", { class: `state ${missing > 0 ? "caution" : "good"}` }, `Download ${gb(cost.download_bytes)}: ${here}`),
-    el("p", {}, `Memory of the weights ${gib(cost.memory_bytes)}`),
+    el("p", { class: `state ${missing > 0 ? "caution" : "good"}` }, t("Download {size}: {here}", { size: gb(cost.download_bytes), here })),
+    el("p", {}, t("Memory of the weights {size}", { size: gib(cost.memory_bytes) })),
     ...cost.models.flatMap(terms),
     el("p", { class: "quiet" }, parts.join(" · ")),
   ];
@@ -69,13 +75,12 @@ function describe(cost) {
  */
 export function terms(model) {
   const marks = [
-    model.gated === "yes" && el("span", { class: "mark", title: "Needs an account that has accepted the terms" }, el("i", { class: "pi pi-lock", "aria-hidden": "true" }), " gated"),
-    model.advanced && el("span", { class: "mark" }, "advanced"),
-    model.experimental && el("span", { class: "mark" }, "experimental"),
+    model.gated === "yes" && el("span", { class: "mark", title: t("Needs an account that has accepted the terms") }, el("i", { class: "pi pi-lock", "aria-hidden": "true" }), ` ${t("gated")}`),
+    model.advanced && el("span", { class: "mark" }, t("advanced")),
+    model.experimental && el("span", { class: "mark" }, t("experimental")),
   ].filter(Boolean);
-  const commercial = /** @type {Record<string, string>} */ (COMMERCIAL)[model.licence.commercial];
   return [
-    el("p", { class: `state ${model.licence.commercial === "yes" ? "good" : "caution"}` }, `${model.licence.name}: ${commercial}`),
+    el("p", { class: `state ${model.licence.commercial === "yes" ? "good" : "caution"}` }, `${model.licence.name}: ${commercial()[model.licence.commercial]}`),
     marks.length ? el("p", {}, .../** @type {any[]} */ (marks)) : null,
     ...model.warnings.map((/** @type {any} */ warning) => el("p", { class: `state ${warning.level}` }, warning.text)),
   ].filter((child) => child !== null);

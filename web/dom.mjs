@@ -1,6 +1,7 @@
 // Elements, sizes in words, and DOM widgets that only show something.
 // @ts-check
 import { STYLES } from "./theme.mjs";
+import { decimal } from "./words.mjs";
 
 const GB = 1e9;
 const GIB = 2 ** 30;
@@ -56,12 +57,12 @@ export function displayWidget(node, name, element, height) {
 
 /** @param {number} bytes @returns {string} as downloads are counted: 10^9 bytes are a GB */
 export function gb(bytes) {
-  return `${(bytes / GB).toFixed(1)} GB`;
+  return `${decimal(bytes / GB)} GB`;
 }
 
 /** @param {number} bytes @returns {string} as memory is counted: 2^30 bytes are a GiB */
 export function gib(bytes) {
-  return `${(bytes / GIB).toFixed(1)} GiB`;
+  return `${decimal(bytes / GIB)} GiB`;
 }
 
 /** @param {string} name @returns {string} `text_encoder_2` in words */

@@ -3,17 +3,19 @@
 import { app } from "../../scripts/app.js";
 import { ask, listen } from "./api.mjs";
 import { displayWidget, el, gib, root, words } from "./dom.mjs";
+import { t } from "./words.mjs";
 
 const HEIGHT = 130;
 const QUIET_MS = 600;
 /** Verdict -> how it is marked, and what it is called. */
-const VERDICTS = {
-  fits: ["good", "Fits"],
-  tight: ["caution", "Fits with little to spare"],
-  fits_with_plan: ["caution", "Fits with a plan"],
-  does_not_fit: ["danger", "Does not fit"],
-  unknown: ["", "Not known"],
-};
+const verdicts = () =>
+  /** @type {Record<string, string[]>} */ ({
+    fits: ["good", t("Fits")],
+    tight: ["caution", t("Fits with little to spare")],
+    fits_with_plan: ["caution", t("Fits with a plan")],
+    does_not_fit: ["danger", t("Does not fit")],
+    unknown: ["", t("Not known")],
+  });
 const WEIGHTS = ["#4f7fd9", "#7a5fd0", "#3f9fb5", "#5b6fa8", "#8a8fd6"];
 const OTHERS = { activations: "#d98a3d", reserve: "#8a8a8a" };
 
@@ -28,9 +30,9 @@ let timer;
  * @param {any} node
  */
 export function showVerdict(node) {
-  const answer = el("div", {}, "Reading the graph …");
+  const answer = el("div", {}, t("Reading the graph …"));
   const measured = el("p", { class: "quiet" });
-  const panel = root("div", { class: "panel", role: "status", "aria-label": "Whether the graph fits", tabindex: "0" }, answer, measured);
+  const panel = root("div", { class: "panel", role: "status", "aria-label": t("Whether the graph fits"), tabindex: "0" }, answer, measured);
   displayWidget(node, "verdict", panel, HEIGHT);
   const [width, height] = node.computeSize();
   node.setSize([Math.max(width, node.size[0]), Math.max(height, node.size[1])]);
@@ -55,8 +57,11 @@ function watch() {
     try {
       const { peak_bytes: peak } = await ask("peak");
       for (const guard of guards) {
-        const found = peak === null ? "not measured: models compute in main memory here" : `measured ${gib(peak)}`;
-        guard.measured.textContent = `Last run: predicted ${gib(guard.predicted)}, ${found}.`;
+        const predicted = gib(guard.predicted);
+        guard.measured.textContent =
+          peak === null
+            ? t("Last run: predicted {predicted}, not measured: models compute in main memory here.", { predicted })
+            : t("Last run: predicted {predicted}, measured {measured}.", { predicted, measured: gib(peak) });
       }
     } catch (error) {
       complain(/** @type {Error} */ (error));
@@ -98,12 +103,13 @@ async function refresh() {
  * @param {string} mode
  */
 function describe(report, mode) {
-  const [state, verdict] = /** @type {Record<string, string[]>} */ (VERDICTS)[report.verdict];
-  const where = report.on_card ? "on the card" : "of main memory: there is no card here";
-  const applied = report.verdict === "fits_with_plan" && mode !== "fix" ? " (not applied: the mode is " + mode + ")" : "";
+  const [state, verdict] = verdicts()[report.verdict];
+  const size = gib(report.device_bytes);
+  const where = report.on_card ? t("{size} on the card", { size }) : t("{size} of main memory: there is no card here", { size });
+  const applied = report.verdict === "fits_with_plan" && mode !== "fix" ? ` (${t("not applied: the mode is {mode}", { mode })})` : "";
   const lines = report.words.split("\n").map((/** @type {string} */ line) => el("p", { class: "quiet" }, line));
   return [
-    el("p", { class: `state ${state}` }, el("strong", {}, verdict + applied), ` · ${gib(report.device_bytes)} ${where}`),
+    el("p", { class: `state ${state}` }, el("strong", {}, verdict + applied), ` · ${where}`),
     ...(report.stage ? bar(report.stage, report.device_bytes) : []),
     ...lines,
   ];
@@ -121,19 +127,19 @@ function bar(stage, free) {
     .filter((/** @type {any} */ segment) => segment.bytes > 0)
     .map((/** @type {any} */ segment) => ({
       size: segment.bytes,
-      label: segment.part ? words(segment.part) : segment.kind === "activations" ? "activations and workspace" : "reserve",
+      label: segment.part ? words(segment.part) : segment.kind === "activations" ? t("activations and workspace") : t("reserve"),
       colour: /** @type {Record<string, string>} */ (OTHERS)[segment.kind] ?? WEIGHTS[weights++ % WEIGHTS.length],
     }));
   const spoken = segments.map((/** @type {any} */ segment) => `${segment.label} ${gib(segment.size)}`).join(", ");
   return [
-    el("p", {}, `Tightest: ${stage.stage} (${words(stage.part)}), ${gib(stage.bytes)} of ${gib(free)}`),
+    el("p", {}, t("Tightest: {stage} ({part}), {needed} of {free}", { stage: stage.stage, part: words(stage.part), needed: gib(stage.bytes), free: gib(free) })),
     el(
       "div",
       { class: "bar", role: "img", "aria-label": spoken },
       ...segments.map((/** @type {any} */ segment) =>
         el("span", { style: `width:${(segment.size / scale) * 100}%;background:${segment.colour}`, title: `${segment.label} ${gib(segment.size)}` }),
       ),
-      el("span", { class: "limit", style: `inset-inline-start:${(free / scale) * 100}%`, title: `free ${gib(free)}` }),
+      el("span", { class: "limit", style: `inset-inline-start:${(free / scale) * 100}%`, title: t("free {size}", { size: gib(free) }) }),
     ),
     el(
       "p",

@@ -3,21 +3,22 @@
 import { app } from "../../scripts/app.js";
 import { ask } from "./api.mjs";
 import { el, gib, root } from "./dom.mjs";
+import { t } from "./words.mjs";
 
 const EVERY_MS = 3000;
 
 /** Put the gauge before the settings of the top bar. */
 export function addGauge() {
-  const meter = el("meter", { min: 0, max: 1, high: 0.9, optimum: 0, "aria-label": "memory in use" });
+  const meter = el("meter", { min: 0, max: 1, high: 0.9, optimum: 0, "aria-label": t("memory in use") });
   const text = el("span", { class: "quiet" });
-  const gauge = root("div", { class: "gauge", role: "status", "aria-label": "Memory" }, meter, text);
+  const gauge = root("div", { class: "gauge", role: "status", "aria-label": t("Memory") }, meter, text);
   app.menu?.settingsGroup?.element.before(gauge);
   everyWhileVisible(gauge, EVERY_MS, async () => {
     const { card, main } = (await ask("status")).memory;
     const { used_bytes: used, total_bytes: total } = card ?? main;
     meter.setAttribute("value", String(used / total));
     text.textContent = `${card ? "VRAM" : "RAM"} ${gib(used)} / ${gib(total)}`;
-    gauge.title = `${card ? `${card.name}\n` : ""}Main memory ${gib(main.used_bytes)} of ${gib(main.total_bytes)}`;
+    gauge.title = `${card ? `${card.name}\n` : ""}${t("Main memory {used} of {total}", { used: gib(main.used_bytes), total: gib(main.total_bytes) })}`;
   });
 }
 

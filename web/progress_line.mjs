@@ -3,6 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { listen } from "./api.mjs";
 import { displayWidget, root } from "./dom.mjs";
+import { t } from "./words.mjs";
 
 const HEIGHT = 48;
 const NAME = "progress_text";
@@ -26,7 +27,7 @@ function show(node, text) {
     return;
   }
   if (!widget) {
-    const line = root("div", { class: "panel", role: "status", "aria-label": "What this node is doing", tabindex: "0" });
+    const line = root("div", { class: "panel", role: "status", "aria-label": t("What this node is doing"), tabindex: "0" });
     widget = displayWidget(node, NAME, line, HEIGHT);
     const [width, height] = node.computeSize();
     node.setSize([Math.max(width, node.size[0]), Math.max(height, node.size[1])]);

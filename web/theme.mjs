@@ -27,7 +27,12 @@ export const STYLES = `
 .advanced-models button:focus-visible, .advanced-models summary:focus-visible { outline: 2px solid var(--p-primary-color, #4aa3ff); }
 .advanced-models meter, .advanced-models progress { width: 100%; height: 10px; }
 .advanced-models.sidebar { height: 100%; overflow: auto; padding: 10px; }
-.advanced-models.sidebar h3 { font-size: 13px; margin: 12px 0 4px; }
+.advanced-models.sidebar section { margin-bottom: 14px; }
+.advanced-models.sidebar h3 { font-size: 13px; font-weight: 600; margin: 0 0 6px; padding-bottom: 3px; border-bottom: 1px solid var(--border-color, #444); }
+.advanced-models.sidebar summary { padding: 3px 0; cursor: pointer; }
+.advanced-models.sidebar .model { margin-inline-start: 14px; }
+.advanced-models .download { padding: 2px 0 6px; }
+.advanced-models .download .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .advanced-models .row { display: flex; gap: 8px; align-items: center; justify-content: space-between; padding: 2px 0; }
 .advanced-models.gauge { display: inline-flex; gap: 6px; align-items: center; padding: 0 8px; white-space: nowrap; }
 .advanced-models.gauge meter { width: 60px; }
