@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .file_layouts import own_names
+from .gguf_files import GGUF, read_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +22,11 @@ _ASIDE = ("scaled_fp8", "scale_input", "input_scale", "comfy_quant", "spiece_mod
 def read_tensors(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """The file's tensors, mapped where they are stored as they are used; scaled fp8 weights times their scale, in `dtype`.
 
-    A scale is one factor for the whole of `X.weight`. Raises UserError for ComfyUI's other quantised formats.
+    A scale is one factor for the whole of `X.weight`. Raises UserError for ComfyUI's other quantised formats, and as `read_gguf`.
     """
     from safetensors.torch import load_file
 
-    stored = load_file(path)
+    stored = read_gguf(path, dtype) if path.suffix.lower() == GGUF else load_file(path)
     tensors = {own: stored[name] for name, own in own_names(list(stored)).items()}
     stored.clear()
     _multiply_scales(tensors, path.name, dtype)

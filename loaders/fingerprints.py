@@ -6,12 +6,16 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
+from .gguf_files import GGUF
 from .sources import ComponentFolder
 from .weight_files import find_weight_files, fingerprint
 
 _SAMPLE = 256
 """Bytes read from the middle of every tensor. Training changes every tensor that it touches throughout."""
+_SPREAD = 2048
+"""Samples of a GGUF file."""
 
 
 def content_fingerprint(place: ComponentFolder) -> str:
@@ -36,6 +40,15 @@ def _hash_files(folder: Path, *patterns: str, without: str = "") -> str:
     return digest.hexdigest()
 
 
+def _spread_samples(file: BinaryIO, size: int) -> bytes:
+    """Samples all over a file that no safetensors header describes."""
+    parts = [str(size).encode()]
+    for start in range(0, size, max(1, size // _SPREAD)):
+        file.seek(start)
+        parts.append(file.read(_SAMPLE))
+    return b"".join(parts)
+
+
 @lru_cache(maxsize=64)
 def _content(files: tuple[Path, ...], state: object, config: str) -> str:
     """`state` is not read: it makes the remembered answer good for these very files alone."""
@@ -43,6 +56,9 @@ def _content(files: tuple[Path, ...], state: object, config: str) -> str:
     samples: dict[str, bytes] = {}
     for path in files:
         with path.open("rb") as file:
+            if path.suffix.lower() == GGUF:
+                digest.update(_spread_samples(file, path.stat().st_size))
+                continue
             # The layout of a safetensors file: 8 bytes with the header's length, the header, the tensors one after another.
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))

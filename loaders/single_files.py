@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .bundled_configs import bundled_config
-from .file_headers import PICKLES, SAFETENSORS, Shape, read_header
+from .file_headers import PICKLES, SAFETENSORS, Shape, read_shapes
 from .file_layouts import Layout, Measures, layout_for, layout_of, own_names
 from .folder_files import files_in
+from .gguf_files import GGUF
 from .registry import load_registry
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 FILE_KINDS = ("diffusion_models", "text_encoders", "vae", "clip_vision")
 """ComfyUI's model folders for files that hold one part of a model."""
-SUFFIXES = SAFETENSORS
+SUFFIXES = (*SAFETENSORS, GGUF)
 ARCHITECTURES = ("flux", "wan", "qwen_image", "qwen_vl")
 """Those whose parts are offered as files and found among them."""
 
@@ -89,8 +90,8 @@ def check_experts(model: Model, source: str, source_2: str) -> None:
 
 
 def measure(path: Path) -> tuple[Layout | None, Measures]:
-    """The layout of a file and the sizes it has, or None for a file that none is known of. Raises UserError as `read_header`."""
-    shapes = read_header(path).shapes
+    """The layout of a file and the sizes it has, or None for a file that none is known of. Raises UserError as `read_shapes`."""
+    shapes = read_shapes(path)
     named = {own: shapes[name] for name, own in own_names(list(shapes)).items()}
     layout = layout_of(named)
     try:
@@ -104,7 +105,7 @@ def refuse(source: str, path: Path, model: Model) -> UserError:
     """The sentence for a file that is no part of the model: what it is, and what it should be."""
     layout, measures = measure(path)
     if layout is None:
-        return UserError(f"models/{source} {_unknown(read_header(path).shapes)}: choose another source, or 'auto'.")
+        return UserError(f"models/{source} {_unknown(read_shapes(path))}: choose another source, or 'auto'.")
     held = components_in(path)
     what = " or ".join(held[:2]) if held else f"an unknown {layout.words}"
     wanted = next((entry for entry in model.entries.values() if entry.class_name in layout.class_names), None)

@@ -49,7 +49,8 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
     entry = component.entry
     dtype = torch_dtype(component.precision, entry)
     cls = component_class(component)
-    read_weight_files(place)
+    if place.file is None:
+        read_weight_files(place)
     check_config(component, place)
     options: dict[str, Any] = {
         _dtype_option(entry.library): dtype,

@@ -1,0 +1,113 @@
+"""GGUF files, written by the `gguf` package's own writer and quantisers in the layouts of city96's tools."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from advanced_models.errors import UserError
+from advanced_models.loaders import sources
+from advanced_models.loaders.component import select_component
+from advanced_models.loaders.store import Store
+from gguf.quants import dequantize, quantize
+from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, renamed, stored
+from single_file_models import Own, same
+
+LLAMA_T5 = (
+    (r"^encoder\.final_layer_norm", "enc.output_norm"),
+    (r"^encoder\.block\.", "enc.blk."),
+    (r"^shared", "token_embd"),
+    (r"layer\.0\.SelfAttention\.([qkvo])\.", r"attn_\1."),
+    (r"layer\.0\.SelfAttention\.relative_attention_bias", "attn_rel_b"),
+    (r"layer\.0\.layer_norm", "attn_norm"),
+    (r"layer\.1\.DenseReluDense\.wi_0", "ffn_gate"),
+    (r"layer\.1\.DenseReluDense\.wi_1", "ffn_up"),
+    (r"layer\.1\.DenseReluDense\.wo", "ffn_down"),
+    (r"layer\.1\.layer_norm", "ffn_norm"),
+)
+
+
+def llama_t5(tensors: Tensors) -> Tensors:
+    return renamed({name: tensor for name, tensor in tensors.items() if name != "encoder.embed_tokens.weight"}, *LLAMA_T5)
+
+
+def write_gguf(path: Path, tensors: Tensors, architecture: str, kind: gguf.GGMLQuantizationType) -> Tensors:
+    """Write matrices in `kind` where their rows are whole blocks, the rest as the converter does; returns what the file means."""
+    writer = gguf.GGUFWriter(path, architecture)
+    block = gguf.GGML_QUANT_SIZES[kind][0]
+    meant: Tensors = {}
+    for name, tensor in tensors.items():
+        array = tensor.float().numpy()
+        if array.ndim > 4:
+            writer.add_array(f"comfy.gguf.orig_shape.{name}", [int(side) for side in array.shape])
+            array = array.reshape(array.shape[0], array.shape[1], -1)
+        chosen = kind if array.ndim == 2 and array.shape[-1] % block == 0 else gguf.GGMLQuantizationType.F32
+        data = quantize(array, chosen)
+        meant[name] = torch.from_numpy(np.array(dequantize(data, chosen))).reshape(tensor.shape)
+        writer.add_tensor(name, data, raw_dtype=chosen)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return meant
+
+
+CASES = [
+    ("FLUX.1-dev", "transformer", "diffusion_models", bfl_flux, "flux"),
+    ("Wan2.1-I2V-14B-480P", "transformer", "diffusion_models", original_wan, "wan"),
+    ("Qwen-Image", "transformer", "diffusion_models", as_it_is, "qwen_image"),
+    ("FLUX.1-dev", "text_encoder_2", "text_encoders", llama_t5, "t5encoder"),
+    ("Wan2.1-T2V-1.3B", "text_encoder", "text_encoders", llama_t5, "t5encoder"),
+]
+
+
+@pytest.mark.parametrize(("model", "role", "kind", "writer", "architecture"), CASES)
+@pytest.mark.parametrize("quantisation", ["BF16", "Q8_0", "Q4_0"])
+def test_a_gguf_file_holds_what_it_means(
+    own: Own, model: str, role: str, kind: str, writer: Writer, architecture: str, quantisation: str
+) -> None:
+    folder = own(model)
+    source = f"{kind}/mine.gguf"
+    tensors = writer(stored(folder, role))
+    meant = write_gguf(folder.parents[1] / source, tensors, architecture, gguf.GGMLQuantizationType[quantisation])
+    with Store().use(select_component(model, role, source=source), select_component(model, role)) as (ours, theirs):
+        if quantisation == "BF16":
+            same(ours, theirs)
+            return
+        assert any(not torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in ours.state_dict().items())
+        read = writer(dict(ours.state_dict()))
+        for name, tensor in meant.items():
+            # What is quantised is rounded once to what the model computes in; what is stored as float32 is not.
+            quantised = not torch.equal(tensor, tensors[name].float())
+            expected = tensor.to(torch.bfloat16) if quantised else tensor
+            assert torch.equal(read[name].float(), expected.to(read[name].dtype).float()), name
+
+
+def test_what_is_wrong_with_a_gguf_file_is_said(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = own("FLUX.1-dev")
+    path = folder.parents[1] / "text_encoders" / "mine.gguf"
+    component = select_component("FLUX.1-dev", "text_encoder_2", source="text_encoders/mine.gguf")
+    write_gguf(path, llama_t5(stored(folder, "text_encoder_2")), "t5encoder", gguf.GGMLQuantizationType.Q8_0)
+    original = builtins.__import__
+
+    def without_gguf(name: str, *rest: Any, **others: Any) -> Any:
+        if name.partition(".")[0] == "gguf":
+            raise ImportError(name)
+        return original(name, *rest, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "__import__", without_gguf)
+        with pytest.raises(UserError, match="needs the gguf package: run `python -m pip install gguf`"), Store().use(component):
+            pass
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    with pytest.raises(UserError, match=r"mine\.gguf is cut short"), Store().use(component):
+        pass
+    path.write_bytes(whole[:900])
+    with pytest.raises(UserError, match="is not a whole GGUF file"):
+        sources.locate(component)
