@@ -6,10 +6,12 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from .. import host
 from ..errors import UserError
+from ..host.base import Progress
 from .component import Component
 from .download_errors import DownloadError, UnreachableError, explained
 from .download_plan import DownloadPlan, RemoteFile, check_disk, chosen_files
@@ -106,11 +108,15 @@ def download(plans: Sequence[DownloadPlan]) -> None:
     for wanted in plans:
         for file in wanted.files:
             with explained(wanted.repository):
-                bring(wanted, file, lambda size, before=done: bar.update(before + size))
+                bring(wanted, file, partial(_advance, bar, done))
                 if wanted.in_cache:
                     _enter_in_cache(wanted, file)
             done += file.size
             bar.update(done)
+
+
+def _advance(bar: Progress, before: int, size: int) -> None:
+    bar.update(before + size)
 
 
 def check_gate(wanted: DownloadPlan) -> None:

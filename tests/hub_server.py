@@ -34,6 +34,8 @@ class Hub(ThreadingHTTPServer):
         self.sent: list[tuple[str, int]] = []
         """(path, first byte) of each transfer."""
         self.authorised_cdn = False
+        self.authorised = False
+        """Whether the token came, where it belongs: in a header to the hub itself."""
         self.addresses: list[str] = []
         """Path and query of every request."""
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -84,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/cdn/"):
             hub.authorised_cdn |= "Authorization" in self.headers
             return self._send_file(*path.removeprefix("/cdn/").split("//"))
+        hub.authorised |= self.headers.get("Authorization") == f"Bearer {TOKEN}"
         if repository := self._repository("/api/models/"):
             if path.endswith("/auth-check"):
                 return self._gate() if hub.gated else self._plain(200, b"{}")
