@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from .file_tensors import read_tensors
 from .lora_weights import apply_loras
 from .placement import stream_blocks
 from .precision import torch_dtype
+from .prequantised import check_stored, read_onto_the_cpu
 from .processors import has_torchvision, load_processor
 from .quantise import cast_layerwise, convert_linear
 from .sources import read_config
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from .component import Component
+    from .precision import Precision
     from .sources import ComponentFolder
 
 
@@ -51,7 +53,7 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
     cls = component_class(component)
     if place.file is None:
         read_weight_files(place)
-    check_config(component, place)
+    stored = check_config(component, place)
     options: dict[str, Any] = {
         _dtype_option(entry.library): dtype,
         "use_safetensors": True,
@@ -59,7 +61,8 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
         "output_loading_info": True,
     }
     # Parameters made inside inference mode could not be changed in place outside it later; nodes run inside it.
-    with torch.inference_mode(False), torch.no_grad(), _without_bars(entry.library):
+    onto_the_cpu = read_onto_the_cpu(entry.library) if stored else nullcontext()
+    with torch.inference_mode(False), torch.no_grad(), _without_bars(entry.library), onto_the_cpu:
         try:
             if place.file is None:
                 module, report = cls.from_pretrained(place.folder, **options)
@@ -76,7 +79,7 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
     _check_complete(component, place, report)
     assert isinstance(module, torch.nn.Module)
     with torch.inference_mode(False), torch.no_grad():
-        if component.precision in ("int8", "nf4"):
+        if component.precision in ("int8", "nf4") and stored is None:
             convert_linear(module, component.precision, dtype, host.current().device())
         apply_loras(component, module)
         if component.precision == "fp8":
@@ -141,14 +144,19 @@ def _without_bars(library: str) -> Iterator[None]:
             settings.enable_progress_bar()
 
 
-def check_config(component: Component, place: ComponentFolder) -> None:
-    """Refuse a folder whose config names another class: the libraries only warn, and load what happens to fit."""
+def check_config(component: Component, place: ComponentFolder) -> Precision | None:
+    """The precision in which the files hold the weights, where it is a quantised one.
+
+    Refuses a folder whose config names another class (the libraries only warn, and load what happens to fit), and weights that are
+    quantised in a way that cannot be used as asked.
+    """
     config = read_config(component)
     named = config.get("_class_name") or next(iter(config.get("architectures") or []), None)
     if named is not None and named != component.entry.class_name:
         raise BrokenFilesError(
             f"{place.label} holds a {named}, not the {component.entry.class_name} that the {component.label} needs. Choose another source."
         )
+    return check_stored(component, place, config, host.current().device().type)
 
 
 def _check_complete(component: Component, place: ComponentFolder, report: dict[str, Any]) -> None:
