@@ -170,12 +170,12 @@ def _known_figures(part: Part, choice: Choice, backends: Backends, libraries: Li
                 libraries=libraries,
             )
         )
-    whole = size or weight_bytes(part.component, choice.precision, libraries.weight_rules)
+    whole = part.beside + (size or weight_bytes(part.component, choice.precision, libraries.weight_rules))
     scale = 1.0 if size is None else size / weight_bytes(part.component, choice.precision, libraries.weight_rules)
     between = 0
     if choice.placement == "resident":
-        between = int((estimates[0].weights + estimates[0].gaps) * scale) if estimates else whole
-    stages = tuple((e.stage, int((e.weights + e.gaps) * scale), e.minimum_activations, e.total("reserve")) for e in estimates)
+        between = part.beside + int((estimates[0].weights + estimates[0].gaps) * scale) if estimates else whole
+    stages = tuple((e.stage, part.beside + int((e.weights + e.gaps) * scale), e.minimum_activations, e.total("reserve")) for e in estimates)
     streamed = whole
     if choice.placement == "offload_group" and estimates:
         streamed = max(0, whole - estimates[0].weights)

@@ -57,6 +57,8 @@ class Part:
     """Whether the pack works on tiles with this VAE."""
     size: int | None = None
     """Bytes of the weights, where the file says otherwise than the precision (mixed files)."""
+    beside: int = 0
+    """Bytes that lie beside the weights in any precision: LoRAs."""
     chosen: bool = False
     """Whether the loader names the precision, rather than leaving it open."""
 

@@ -14,6 +14,7 @@ from .estimate_values import Libraries, Stage, Workload
 from .plan import as_it_is, best, fits, plans
 from .plan_values import Backends, Kind, Machine, Part, Plan, Wishes
 from .preflight_graph import GraphFacts, Loaded, larger, read_graph
+from .preflight_loras import lora_bytes
 from .weights import WEIGHT_PRECISIONS, WeightPrecision, weight_bytes
 
 Verdict = Literal["fits", "tight", "fits_with_plan", "does_not_fit", "unknown"]
@@ -160,6 +161,9 @@ def _preflight(facts: GraphFacts, libraries: Libraries) -> Preflight:
                 f"The size is the model's own, or that of a linked picture: taken as {work.width}x{work.height}, {work.frames} frames."
             )
         part = _part(facts, loaded, work, steps, parts)
+        if part is not None and part.kind == "denoiser":
+            beside, missing = lora_bytes(facts.loras, loaded.node, loaded.model, loaded.role)
+            part, notes = replace(part, beside=beside), notes + missing
         if part is not None:
             parts[part.name] = part
     if any(run.workload is None for run in facts.runs) and not any(note.startswith("The size is") for note in notes):

@@ -12,6 +12,7 @@ from ..loaders.schema import ComponentEntry, Model
 from ..workflows.prompt import Link, Node, Prompt
 from .estimate_values import Workload
 from .preflight_files import KnownFile, identify
+from .preflight_loras import LoraUse
 from .preflight_native import FILE_INPUTS, FRAME_INPUTS, SAMPLERS, VALUE_INPUTS
 
 OUR_LOADERS = frozenset({"FluxLoader", "WanLoader", "QwenImageLoader", "QwenVLLoader"})
@@ -60,6 +61,7 @@ class GraphFacts:
     """Whether ComfyUI's own loaders take part."""
     runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    loras: list[LoraUse] = field(default_factory=list)
     encodes_pictures: bool = False
     pictures: int = 0
     """Pictures that a prompt encoder or a language model sees."""
@@ -108,6 +110,10 @@ def read_graph(prompt: Prompt) -> GraphFacts:
             facts.encodes_pictures |= kind != "QwenVLChat"
         if kind == "QwenVLChat" and isinstance(node.inputs.get("images"), Link):
             facts.pictures = max(facts.pictures, 1)
+        if kind == "LoRALoader" and node.inputs.get("lora") not in (None, "none") and node.inputs.get("strength") != 0:
+            low_noise = str(node.inputs.get("low_noise_lora", "none"))
+            own = _loaders(prompt, node, "transformer")
+            facts.loras.append(LoraUse(own, str(node.inputs["lora"]), "" if low_noise == "none" else low_noise))
     for node in prompt.nodes.values():
         inputs = OUR_SAMPLERS.get(node_class(node)) or SAMPLERS.get(node_class(node))
         if inputs is not None:
@@ -185,7 +191,7 @@ def _native_loader(node: Node, inputs: tuple[tuple[str, str], ...], facts: Graph
 
 
 def _run(prompt: Prompt, node: Node, model_input: str, latent_input: str) -> Run:
-    loaders = frozenset(found.id for found in _upstream(prompt, node, model_input) if _is_loader(found))
+    loaders = _loaders(prompt, node, model_input)
     latent = node.inputs.get(latent_input)
     workload = _own_size(prompt, node)
     if isinstance(latent, Link):
@@ -194,6 +200,10 @@ def _run(prompt: Prompt, node: Node, model_input: str, latent_input: str) -> Run
     steps = _number(prompt, node.inputs.get("steps"))
     guidance = next((value for name in ("cfg", "true_cfg", "guidance") if isinstance(value := node.inputs.get(name), (int, float))), None)
     return Run(node.id, loaders, workload, steps or None, guidance)
+
+
+def _loaders(prompt: Prompt, node: Node, model_input: str) -> frozenset[str]:
+    return frozenset(found.id for found in _upstream(prompt, node, model_input) if _is_loader(found))
 
 
 def _is_loader(node: Node) -> bool:
