@@ -23,8 +23,6 @@ STATUS = "/advanced_models/status"
 FREE = "/advanced_models/free"
 PEAK = "/advanced_models/peak"
 MODELS = "/advanced_models/models"
-SELECTING = ("select", "pick")
-"""The functions of the nodes that only choose: they read no weights."""
 USUAL_CARDS = (8, 12, 16, 24)
 
 
@@ -72,17 +70,18 @@ def cost_of_node(body: Any) -> dict[str, Any]:
     """
     from ..memory.cost import cost_of
     from ..nodes import NODE_CLASS_MAPPINGS
+    from ..nodes.loader import Loader
     from .registration import SUFFIX
 
     if not isinstance(body, Mapping) or not isinstance(body.get("inputs"), Mapping):
         raise UserError('Send {"node": "FluxLoader", "inputs": {...}}.')
     node: Any = NODE_CLASS_MAPPINGS.get(str(body.get("node")).removesuffix(SUFFIX))
-    if node is None or node.FUNCTION not in SELECTING:
+    if node is None or not issubclass(node, Loader):
         raise UserError(f"{body.get('node')!r} is no loader of this pack.")
     declared = node.INPUT_TYPES()
     names = {*declared["required"], *declared.get("optional", {})}
     inputs = {name: value for name, value in body["inputs"].items() if name in names}
-    return cost_of(getattr(node(), node.FUNCTION)(**inputs))
+    return cost_of(node().select(**inputs))
 
 
 def models() -> list[dict[str, Any]]:

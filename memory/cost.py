@@ -53,6 +53,19 @@ def facts(model: Model, *, whole: bool = True) -> dict[str, Any]:
     }
 
 
+def in_words(values: Iterable[Any]) -> list[str]:
+    """The same for a person, a line each: the bytes, and for each model its terms and what the registry warns of, the most urgent first."""
+    cost = cost_of(values)
+    missing = cost["download_bytes"] - cost["here_bytes"]
+    here = "all of it is here" if not missing else f"{missing / 1e9:.1f} GB of it still to be downloaded"
+    lines = [f"{cost['download_bytes'] / 1e9:.1f} GB of files, {here}; {cost['memory_bytes'] / 2**30:.1f} GiB of memory for the weights."]
+    for model in cost["models"]:
+        commercial = {"yes": "commercial use allowed", "no": "no commercial use", "conditional": "commercial use under conditions"}
+        lines.append(f"{model['name']}: {model['licence']['name']}, {commercial[model['licence']['commercial']]}.")
+        lines += [f"{model['name']}: {warning['text']}" for warning in model["warnings"]]
+    return lines
+
+
 def catalogue(registry: Registry | None = None) -> list[dict[str, Any]]:
     """Every model of the registry by architecture, with its sizes; None where there are no weights to download."""
     registry = registry or load_registry()

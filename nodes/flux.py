@@ -11,13 +11,14 @@ from ..pipelines.flux_checks import SIZE_MULTIPLE, check_denoise, check_size
 from . import inputs
 from .conditioning import from_conditioning, to_conditioning
 from .latents import from_latent, to_latent
+from .loader import Loader
 from .refusal import refusal
 from .sockets import CLIP_L, FLUX_TRANSFORMER, FLUX_VAE, SCHEDULER, T5_XXL
 
 CATEGORY = "Advanced Models/FLUX"
 
 
-class FluxLoader:
+class FluxLoader(Loader):
     """Names the parts of a FLUX.1 model; nothing is read before a node computes with a part."""
 
     CATEGORY = CATEGORY
@@ -35,7 +36,6 @@ class FluxLoader:
         "Turns pictures into latents and back: to FluxEncode and FluxDecode.",
         "The noise schedule. FluxDenoise uses this model's own unless another one is connected.",
     )
-    FUNCTION = "select"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

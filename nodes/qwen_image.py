@@ -11,13 +11,14 @@ from ..pipelines.qwen_image_checks import AUTO_TEMPLATE, SIZE_MULTIPLE
 from ..pipelines.qwen_image_kinds import KINDS, RESOLUTIONS
 from . import inputs
 from .latents import to_latent
+from .loader import Loader
 from .qwen_image_conditioning import to_conditioning
 from .sockets import QWEN_IMAGE_TRANSFORMER, QWEN_IMAGE_VAE, QWEN_VL, SCHEDULER
 
 CATEGORY = "Advanced Models/Qwen-Image"
 
 
-class QwenImageLoader:
+class QwenImageLoader(Loader):
     """Names the parts of a Qwen-Image model; nothing is read before a node computes with a part."""
 
     CATEGORY = CATEGORY
@@ -35,7 +36,6 @@ class QwenImageLoader:
         "Turns pictures into latents and back: to QwenImagePromptEncode, QwenImageEncode and QwenImageDecode.",
         "The noise schedule. QwenImageDenoise uses this model's own unless another one is connected.",
     )
-    FUNCTION = "select"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

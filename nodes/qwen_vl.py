@@ -11,6 +11,7 @@ from ..pipelines.qwen_vl import Seeing, Writing, check_model, frame_pixels
 from ..pipelines.qwen_vl_pictures import FRAMES_A_SECOND, TOKEN_SIDE, Clip, sample
 from ..pipelines.qwen_vl_presets import LANGUAGES, OWN_QUESTION, PRESETS, SAME_LANGUAGE, instruction
 from . import inputs
+from .loader import Loader
 from .sockets import PROCESSOR, QWEN_VL, TOKENIZER
 
 CATEGORY = "Advanced Models/Qwen-VL"
@@ -18,7 +19,7 @@ CATEGORY = "Advanced Models/Qwen-VL"
 EACH, TOGETHER, FRAMES = "one answer each", "one conversation", "frames of a video"
 
 
-class QwenVLLoader:
+class QwenVLLoader(Loader):
     """Names the parts of a Qwen-VL model; nothing is read before a node computes with a part."""
 
     CATEGORY = CATEGORY
@@ -34,7 +35,6 @@ class QwenVLLoader:
         "Text to tokens and back: to QwenVLChat.",
         "Pictures and video to what the model reads: to QwenVLChat.",
     )
-    FUNCTION = "select"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ..loaders.schema import Model
 from ..loaders.sources import MissingFilesError, locate
 from ..loaders.weight_files import BrokenFilesError, find_weight_files
 from . import inputs
+from .loader import Loader
 from .refusal import refusal
 from .sockets import CLIP_G, CLIP_L, MISTRAL_3, QWEN_3, QWEN_VL, T5_XXL, UMT5_XXL
 
@@ -33,7 +34,7 @@ ANY_ENCODER = ",".join(dict.fromkeys(socket for _, socket in ROLES.values()))
 AUTO_ENCODER = "auto"
 
 
-class TextEncoderPicker:
+class TextEncoderPicker(Loader):
     """Names one text encoder; nothing is read before a node computes with it."""
 
     CATEGORY = "Advanced Models/Text encoders"
@@ -45,7 +46,6 @@ class TextEncoderPicker:
     RETURN_TYPES = (ANY_ENCODER,)
     RETURN_NAMES = ("text_encoder",)
     OUTPUT_TOOLTIPS = ("The encoder, to the prompt node of its architecture, in place of the loader's.",)
-    FUNCTION = "pick"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class TextEncoderPicker:
         """Linked inputs arrive as None."""
         return refusal(lambda: None if role is None or encoder is None else check_choice(role, encoder))
 
-    def pick(
+    def select(
         self, role: str, encoder: str = AUTO_ENCODER, precision: Any = "auto", device: Any = "auto", source: str = AUTO_SOURCE
     ) -> tuple[Component]:
         return (pick_encoder(role, encoder, precision=precision, device=device, source=source),)

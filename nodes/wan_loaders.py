@@ -10,12 +10,13 @@ from ..loaders.single_files import check_experts
 from ..pipelines.tiles import OWN_TILE
 from ..pipelines.wan_model import WanTransformer, known_models, known_vaes
 from . import inputs
+from .loader import Loader
 from .sockets import CLIP_VISION_H, SCHEDULER, UMT5_XXL, WAN_TRANSFORMER, WAN_VAE
 from .wan import CATEGORY
 from .wan_pairing import HIDDEN, Prompt, check_decoders
 
 
-class WanLoader:
+class WanLoader(Loader):
     """Names the parts of a Wan model; nothing is read before a node computes with a part."""
 
     CATEGORY = CATEGORY
@@ -33,7 +34,6 @@ class WanLoader:
         "CLIP ViT-H, which Wan 2.1 from image sees the image through: to WanImageEncode. Empty for every other model.",
         "The noise schedule. WanDenoise uses this model's own unless another one is connected.",
     )
-    FUNCTION = "select"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class WanLoader:
         return (transformer, part("text_encoder", precision), part("vae"), part("image_encoder"), part("scheduler"))
 
 
-class WanVAELoader:
+class WanVAELoader(Loader):
     """Names a Wan VAE on its own, with its own precision and tiling."""
 
     CATEGORY = CATEGORY
@@ -95,7 +95,6 @@ class WanVAELoader:
     RETURN_TYPES = (WAN_VAE,)
     RETURN_NAMES = ("vae",)
     OUTPUT_TOOLTIPS = ("Interchangeable with WanLoader's vae: to WanDecode, WanImageEncode and WanEncode.",)
-    FUNCTION = "select"
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

@@ -138,3 +138,12 @@ def test_only_what_the_loaders_can_do_is_put_into_a_handle() -> None:
     assert changed(vae, Choice("bf16", "cpu")).device == "cpu"
     with pytest.raises(UserError, match="nf4"):
         changed(vae, Choice("nf4", "resident"))
+
+
+def test_a_loaders_result_says_what_it_costs_and_what_to_mind() -> None:
+    answer = NODE_CLASS_MAPPINGS["FluxLoader"]().load(model="FLUX.1-dev", precision="bf16")
+    assert answer["result"] == NODE_CLASS_MAPPINGS["FluxLoader"]().select("FLUX.1-dev", "bf16")
+    said = "\n".join(answer["ui"]["notices"])
+    # 33.7 GB are the published sizes of the parts that are used, 31.4 GiB their parameters at two bytes each.
+    for words in ("33.7 GB of files", "33.7 GB of it still to be downloaded", "31.4 GiB", "no commercial use", "Hugging Face account"):
+        assert words in said

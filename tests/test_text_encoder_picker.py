@@ -26,7 +26,7 @@ T5, CLIP, UMT5, QWEN = "FLUX.1: T5-XXL", "FLUX.1: CLIP-L", "Wan: UMT5-XXL", "Qwe
 
 
 def pick(role: str, **settings: Any) -> Any:
-    return TextEncoderPicker().pick(role, **settings)[0]
+    return TextEncoderPicker().select(role, **settings)[0]
 
 
 def refusal_of(call: Any) -> str:
