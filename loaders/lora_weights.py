@@ -173,9 +173,15 @@ def _fits(name: str, tensors: dict[str, torch.Tensor], layers: dict[str, Any]) -
     down, up = (tensors.get(f"{_PREFIX}{path}{part}") for part in (_A, _B))
     if layer is None or down is None or up is None:
         return False
-    inputs_and_outputs = (layer.weight.shape[1] if layer.weight.ndim > 1 else 0, layer.weight.shape[0])
-    fits = (down.shape[1], up.shape[0]) == inputs_and_outputs and down.shape[0] == up.shape[1]
+    fits = (down.shape[1], up.shape[0]) == _inputs_and_outputs(layer) and down.shape[0] == up.shape[1]
     return fits and (suffix != _BIAS or tensors[_PREFIX + name].shape == (up.shape[0],))
+
+
+def _inputs_and_outputs(layer: Any) -> tuple[int, int]:
+    """Of a linear layer as it says itself: weights of 4 bits are packed into another shape."""
+    if hasattr(layer, "in_features"):
+        return layer.in_features, layer.out_features
+    return (layer.weight.shape[1] if layer.weight.ndim > 1 else 0, layer.weight.shape[0])
 
 
 def _check_loaded(component: Component, place: LoraFile, module: Any, adapter: str, weights: _Weights) -> None:
