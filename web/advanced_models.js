@@ -4,21 +4,17 @@ import { app } from "../../scripts/app.js";
 import { showCost } from "./cost_panel.mjs";
 import { showVerdict } from "./guard_bar.mjs";
 import { addGauge } from "./memory_gauge.mjs";
+import { kind } from "./node_kind.mjs";
 import { showPlayer } from "./player.mjs";
 import { collectClips } from "./player_clip.mjs";
 import { showProgress } from "./progress_line.mjs";
 import { addSidebarTab } from "./sidebar.mjs";
 import { followRole } from "./text_encoder_picker.mjs";
+import { addVideoTab } from "./video_tab.mjs";
 import { explainRefusals } from "./wires.mjs";
 import { readWords } from "./words.mjs";
 
 const LOADERS = ["FluxLoader", "WanLoader", "WanVAELoader", "QwenImageLoader", "QwenVLLoader", "TextEncoderPicker"];
-
-/**
- * The id of a node's class as we call it: ours has an addition where another pack has taken the id.
- * @param {any} node
- */
-const kind = (node) => String(node.comfyClass).replace(/ \(Advanced Models\)$/, "");
 
 app.registerExtension({
   name: "AdvancedModels.Page",
@@ -27,6 +23,7 @@ app.registerExtension({
     showProgress();
     addGauge();
     addSidebarTab();
+    addVideoTab();
     collectClips();
     explainRefusals();
   },

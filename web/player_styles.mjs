@@ -1,7 +1,7 @@
 // How the player looks, in the colours of the page's theme.
 // @ts-check
 
-const STYLES = `
+export const STYLES = `
 .advanced-models.player { display: flex; flex-direction: column; gap: 4px; overflow: hidden; user-select: none; }
 .advanced-models.player:focus-visible { outline: 2px solid var(--p-primary-color, #4aa3ff); outline-offset: -2px; }
 .advanced-models.player [hidden] { display: none; }
@@ -24,14 +24,3 @@ const STYLES = `
 .advanced-models.player .label { position: absolute; top: 2px; padding: 0 5px; max-width: 45%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: #fff; background: #000a; border-radius: 3px; pointer-events: none; }
 .advanced-models.player:fullscreen { padding: 8px; background: var(--comfy-menu-bg, #222); }
 `;
-
-let added = false;
-
-/** Add the styles to the page, once. */
-export function addPlayerStyles() {
-  if (added) return;
-  added = true;
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(STYLES);
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
-}

@@ -5,7 +5,8 @@ import { address, isPicture, keep, note, proxyOf } from "./player_clip.mjs";
 import { makeControls, SPEEDS } from "./player_controls.mjs";
 import { Frames } from "./player_frames.mjs";
 import { onKeys } from "./player_keys.mjs";
-import { addPlayerStyles } from "./player_styles.mjs";
+import { STYLES } from "./player_styles.mjs";
+import { addStyles } from "./styles.mjs";
 import { Wipe } from "./player_wipe.mjs";
 
 /** @typedef {import("./player_clip.mjs").Clip} Clip */
@@ -14,7 +15,7 @@ const NOT_SUPPORTED = 4; // MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED
 
 export class Player {
   constructor() {
-    addPlayerStyles();
+    addStyles(STYLES);
     /** @type {Frames | null} */
     this.frames = null;
     /** @type {Clip | null} */
@@ -157,6 +158,13 @@ export class Player {
       if (end === "first") frames.last = frames.count - 1;
       else frames.first = 0;
     }
+    this._showRange();
+  }
+
+  /** Loop from one frame up to another. @param {number} first @param {number} last */
+  setRange(first, last) {
+    if (!this.frames) return;
+    Object.assign(this.frames, { first, last });
     this._showRange();
   }
 

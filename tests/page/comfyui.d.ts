@@ -5,3 +5,6 @@ declare module "*/scripts/app.js" {
 declare module "*/scripts/api.js" {
   export const api: any;
 }
+interface Window {
+  LiteGraph: any;
+}
