@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from advanced_models.host.standalone import StandaloneHost
+from advanced_models.loaders.lora import preset_of
 from advanced_models.loaders.store import STORE
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from lora_support import loras_folder, make_lora, save, with_loras
@@ -139,6 +140,8 @@ def whole_wan(
     cls = diffusers.WanImageToVideoPipeline if image else diffusers.WanPipeline
     pipeline = cls.from_pretrained(folder, torch_dtype=DTYPES[precision], **parts)
     pipeline.set_progress_bar_config(disable=True)
+    if "flow_shift" in call:
+        pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config, flow_shift=call.pop("flow_shift"))
     if high:
         load(pipeline, loras, high)
     if low:
@@ -278,13 +281,26 @@ def test_lightning_brings_its_steps_guidance_and_schedule(qwen_host: StandaloneH
     assert torch.equal(qwen(plain, steps=STEPS), whole_qwen(folder, files, [(name, 1.0)]))
 
 
-def test_lightx2v_brings_both_files_its_steps_and_guidance(wan_host: StandaloneHost, wan_models_folder: Path, tmp_path: Path) -> None:
-    model = "Wan2.2-T2V-A14B"
+# Steps and shift of the LightX2V code (configs/distill), and of ComfyUI's templates with CausVid.
+DISTILLED = [
+    ("Wan2.2-T2V-A14B", "lightx2v 4 steps", 4, 5.0),
+    ("Wan2.1-I2V-14B-480P", "lightx2v 4 steps", 4, 5.0),
+    ("Wan2.1-T2V-1.3B", "CausVid", 8, 8.0),
+]
+
+
+@pytest.mark.parametrize(("model", "name", "steps", "shift"), DISTILLED)
+def test_distilled_loras_bring_their_files_steps_guidance_and_shift(
+    wan_host: StandaloneHost, wan_models_folder: Path, tmp_path: Path, model: str, name: str, steps: int, shift: float
+) -> None:
     folder, files = wan_models_folder / "diffusers" / model, loras_folder(wan_host, tmp_path)
-    stem = "wan2.2_t2v_lightx2v_4steps_lora_v1.1"
-    high = save(files, f"{stem}_high_noise.safetensors", make_lora(folder / "transformer", WAN_LAYERS))
-    low = save(files, f"{stem}_low_noise.safetensors", make_lora(folder / "transformer_2", WAN_LAYERS, seed=5))
-    handle = with_loras(parts_of(model, "bf16")["transformer"], ("lightx2v 4 steps", 1.0))
-    call = {"num_inference_steps": 4, "guidance_scale": 1.0, "guidance_scale_2": 1.0}
-    expected = whole_wan(model, folder, "bf16", files, [(high, 1.0)], [(low, 1.0)], **call)
+    # Under the names that they have on the hub.
+    stored = {role: Path(file).name for role, file in preset_of(model, name).files.items()}
+    for seed, (role, file) in enumerate(stored.items()):
+        save(files, file, make_lora(folder / role, WAN_LAYERS, seed=seed))
+    handle = with_loras(parts_of(model, "bf16")["transformer"], (name, 1.0))
+    call: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": 1.0, "flow_shift": shift}
+    low = [(stored["transformer_2"], 1.0)] if "transformer_2" in stored else []
+    call |= {"guidance_scale_2": 1.0} if low else {}
+    expected = whole_wan(model, folder, "bf16", files, [(stored["transformer"], 1.0)], low, **call)
     assert torch.equal(wan(model, "bf16", handle, steps=0, guidance=-1.0), expected)
