@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -173,7 +174,7 @@ def small_disk(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "sitecustomize.py").write_text(
         "import os, shutil\nshutil.disk_usage = lambda _: shutil._ntuple_diskusage(0, 0, int(os.environ['FREE']))\n"
     )
-    return {"PYTHONPATH": str(tmp_path)}
+    return {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
 
 
 def test_a_disk_that_takes_each_part_but_not_all_refuses_before_the_first(hub: Hub, tmp_path: Path, small_disk: dict[str, str]) -> None:

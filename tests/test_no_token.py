@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def run(hub: Hub, folder: Path, *arguments: str) -> str:
     """Everything that a command prints and logs, with every logger at its most talkative."""
     (folder / "sitecustomize.py").write_text(EVERYTHING_LOGGED)
-    environment = client_environment(hub, folder) | {"PYTHONPATH": str(folder)}
+    environment = client_environment(hub, folder) | {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "advanced_models", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert "DEBUG" in done.stderr
