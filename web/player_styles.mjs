@@ -4,7 +4,6 @@
 export const STYLES = `
 .advanced-models.player { display: flex; flex-direction: column; gap: 4px; overflow: hidden; user-select: none; }
 .advanced-models.player:focus-visible { outline: 2px solid var(--p-primary-color, #4aa3ff); outline-offset: -2px; }
-.advanced-models.player [hidden] { display: none; }
 .advanced-models.player .stage { position: relative; flex: 1 1 0; min-height: 0; background: #000; }
 .advanced-models.player .stage:empty { background: none; }
 .advanced-models.player .see-through { background: repeating-conic-gradient(#666 0 25%, #555 0 50%) 0 0 / 16px 16px; }
@@ -23,4 +22,5 @@ export const STYLES = `
 .advanced-models.player .divider { position: absolute; top: 0; bottom: 0; width: 3px; margin-inline-start: -1px; background: #fff; outline: 1px solid #000; pointer-events: none; }
 .advanced-models.player .label { position: absolute; top: 2px; padding: 0 5px; max-width: 45%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: #fff; background: #000a; border-radius: 3px; pointer-events: none; }
 .advanced-models.player:fullscreen { padding: 8px; background: var(--comfy-menu-bg, #222); }
+.advanced-models.player [hidden] { display: none; }
 `;

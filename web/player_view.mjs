@@ -8,6 +8,7 @@ import { onKeys } from "./player_keys.mjs";
 import { STYLES } from "./player_styles.mjs";
 import { addStyles } from "./styles.mjs";
 import { Wipe } from "./player_wipe.mjs";
+import { t } from "./words.mjs";
 
 /** @typedef {import("./player_clip.mjs").Clip} Clip */
 
@@ -22,11 +23,11 @@ export class Player {
     this.clip = null;
     this.muted = true;
     this.stage = el("div", { class: "stage" });
-    this.message = el("p", { class: "quiet", role: "status" }, "Run the graph to see its video here.");
+    this.message = el("p", { class: "quiet", role: "status" }, t("Run the graph to see its video here."));
     this.parts = makeControls(this);
     this.element = root(
       "div",
-      { class: "panel player", role: "group", "aria-label": "Video player", tabindex: "0", "data-capture-wheel": "true" },
+      { class: "panel player", role: "group", "aria-label": t("Video player"), tabindex: "0", "data-capture-wheel": "true" },
       this.stage,
       this.parts.seek,
       this.parts.buttons,
@@ -85,14 +86,14 @@ export class Player {
     } catch (error) {
       if (/** @type {MediaError} */ (error).code !== NOT_SUPPORTED) throw error;
     }
-    this.message.textContent = "This browser does not play the file; a copy that it plays is being made …";
+    this.message.textContent = t("This browser does not play the file; a copy that it plays is being made …");
     try {
       const proxy = await proxyOf(clip);
       const video = await load(address(proxy), place, this.muted);
-      this.message.textContent = "Shown as a smaller copy: this browser does not play the file itself.";
+      this.message.textContent = t("Shown as a smaller copy: this browser does not play the file itself.");
       return new Frames(video, proxy, shown);
     } catch (error) {
-      this.message.textContent = /** @type {Error} */ (error).message || "This browser cannot play the file.";
+      this.message.textContent = /** @type {Error} */ (error).message || t("This browser cannot play the file.");
       return null;
     }
   }
@@ -110,7 +111,7 @@ export class Player {
     if (document.activeElement !== this.parts.number) this.parts.number.value = String(frame);
     const playing = (this.frames?.direction ?? 0) !== 0;
     this.parts.play.firstElementChild?.setAttribute("class", `pi pi-${playing ? "pause" : "play"}`);
-    this.parts.play.setAttribute("aria-label", playing ? "Pause (space)" : "Play (space)");
+    this.parts.play.setAttribute("aria-label", playing ? t("Pause (space)") : t("Play (space)"));
     this.wipe.follow(frame);
   }
 
@@ -186,7 +187,7 @@ export class Player {
       const kept = await keep(this.clip);
       note(kept);
       this.parts.keep.hidden = true;
-      this.message.textContent = `Saved as ${[kept.subfolder, kept.filename].filter(Boolean).join("/")} in the output folder.`;
+      this.message.textContent = t("Saved as {file} in the output folder.", { file: [kept.subfolder, kept.filename].filter(Boolean).join("/") });
     } catch (error) {
       this.message.textContent = /** @type {Error} */ (error).message;
     } finally {

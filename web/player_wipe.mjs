@@ -2,6 +2,7 @@
 // @ts-check
 import { el } from "./dom.mjs";
 import { isPicture, key, session, watchSession } from "./player_clip.mjs";
+import { t } from "./words.mjs";
 
 /** Frames that two playing clips may drift apart before the second is brought back. */
 const DRIFT = 1;
@@ -13,10 +14,10 @@ export class Wipe {
     /** @type {import("./player_frames.mjs").Frames | null} */
     this.other = null;
     this.at = 0.5;
-    this.chooser = /** @type {HTMLSelectElement} */ (el("select", { "aria-label": "Compare with", title: "Compare with another clip of this session", onchange: () => this._choose() }));
+    this.chooser = /** @type {HTMLSelectElement} */ (el("select", { "aria-label": t("Compare with"), title: t("Compare with another clip of this session"), onchange: () => this._choose() }));
     this.place = el("div", { class: "other" });
     this.divider = el("div", { class: "divider", "aria-hidden": "true" });
-    this.slider = /** @type {HTMLInputElement} */ (el("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Place of the dividing line", oninput: () => this.moveTo(Number(this.slider.value) / 100) }));
+    this.slider = /** @type {HTMLInputElement} */ (el("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": t("Place of the dividing line"), oninput: () => this.moveTo(Number(this.slider.value) / 100) }));
     this.labels = [el("span", { class: "label", style: "inset-inline-start: 2px" }), el("span", { class: "label", style: "inset-inline-end: 2px" })];
     this._stop = watchSession(() => this._offer());
     player.stage.addEventListener("pointerdown", (event) => this._drag(event));
@@ -28,7 +29,7 @@ export class Wipe {
     const others = session.filter((clip) => !isPicture(clip) && (!this.player.clip || key(clip) !== key(this.player.clip)));
     const chosen = this.chooser.value;
     this.chooser.replaceChildren(
-      el("option", { value: "" }, "Compare with …"),
+      el("option", { value: "" }, t("Compare with …")),
       ...others.reverse().map((clip) => el("option", { value: key(clip), selected: key(clip) === chosen }, clip.filename)),
     );
     this.chooser.hidden = !this.player.frames || !others.length;

@@ -9,6 +9,7 @@ import { addTimelineNode, nodeKey, setText, textOf, timelineNodes } from "./time
 import { makeInspector } from "./timeline_inspector.mjs";
 import { TimelineView } from "./timeline_view.mjs";
 import { poster } from "./video_tab_poster.mjs";
+import { decimal, t } from "./words.mjs";
 
 /** @typedef {import("./player_clip.mjs").Clip} Clip */
 /** @typedef {import("./timeline_edits.mjs").File} File */
@@ -39,13 +40,13 @@ export class TimelineEditor {
         return clip ? poster(clip, frame) : "";
       },
     });
-    this.nodes = /** @type {HTMLSelectElement} */ (el("select", { "aria-label": "Timeline node", onchange: () => this.follow(Number(this.nodes.value)) }));
-    this.undoButton = iconButton("undo", "Undo", () => this.history.undo() && this._restore());
-    this.redoButton = iconButton("replay", "Redo", () => this.history.redo() && this._restore());
+    this.nodes = /** @type {HTMLSelectElement} */ (el("select", { "aria-label": t("Timeline node"), onchange: () => this.follow(Number(this.nodes.value)) }));
+    this.undoButton = iconButton("undo", t("Undo"), () => this.history.undo() && this._restore());
+    this.redoButton = iconButton("undo flipped", t("Redo"), () => this.history.redo() && this._restore());
     this.summary = el("p", { class: "quiet", role: "status" });
     this.problem = el("p", { class: "state danger", role: "alert", hidden: true });
     this.inspector = makeInspector(this);
-    const newNode = el("button", { type: "button", title: "Add a Video Timeline node to the graph", onclick: () => this.follow(addTimelineNode().id) }, "New node");
+    const newNode = el("button", { type: "button", title: t("Add a Video Timeline node to the graph"), onclick: () => this.follow(addTimelineNode().id) }, t("New node"));
     this.element = el(
       "div",
       { class: "timeline" },
@@ -73,7 +74,7 @@ export class TimelineEditor {
     if (this.nodes.dataset.ids !== ids || node !== this.node) {
       this.nodes.dataset.ids = ids;
       const options = nodes.map((other) => el("option", { value: other.id, selected: other === node }, `${other.title} #${other.id}`));
-      this.nodes.replaceChildren(...(options.length ? options : [el("option", {}, "no timeline node yet")]));
+      this.nodes.replaceChildren(...(options.length ? options : [el("option", {}, t("no timeline node yet"))]));
     }
     const text = node ? textOf(node) : "";
     this.node = node;
@@ -151,7 +152,9 @@ export class TimelineEditor {
     const part = this.edit.clips[index];
     const frames = edits.total(this.edit, this.known);
     const rate = edits.rateOf(this.edit, this.known);
-    this.summary.textContent = frames ? `${this.edit.clips.length} clips, ${frames} frames${rate ? `, ${(frames / rate).toFixed(2)} s` : ""}` : "Add clips from above; they become the edit list of a Video Timeline node.";
+    this.summary.textContent = frames
+      ? t("{clips} clips, {frames} frames, {seconds} s", { clips: this.edit.clips.length, frames, seconds: rate ? decimal(frames / rate) : "?" })
+      : t("Add clips from above; they become the edit list of a Video Timeline node.");
     this.undoButton.toggleAttribute("disabled", !this.history.before.length);
     this.redoButton.toggleAttribute("disabled", !this.history.after.length);
     this.inspector.show(part);

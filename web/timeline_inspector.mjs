@@ -2,6 +2,7 @@
 // @ts-check
 import { el } from "./dom.mjs";
 import { SPEEDS } from "./timeline_edits.mjs";
+import { t } from "./words.mjs";
 
 /** @typedef {import("./timeline_editor.mjs").TimelineEditor} TimelineEditor */
 
@@ -19,10 +20,10 @@ function numberField(label, attributes, changed) {
 export function makeInspector(editor) {
   const change = (/** @type {any} */ fields) => editor.change(editor.selected, fields);
   const here = () => editor.player.frames?.frame ?? 0;
-  const first = numberField("First frame", { min: 0 }, (value) => change({ in: value }));
-  const last = numberField("Last frame", { min: 0 }, (value) => change({ out: value + 1 }));
-  const speed = numberField("Clip speed", { min: SPEEDS.slowest, max: SPEEDS.fastest, step: 0.05 }, (value) => change({ speed: value }));
-  const fade = numberField("Cross-fade", { min: 0, title: "Frames shared with the clip before" }, (value) => change({ fade: value }));
+  const first = numberField(t("First frame"), { min: 0 }, (value) => change({ in: value }));
+  const last = numberField(t("Last frame"), { min: 0 }, (value) => change({ out: value + 1 }));
+  const speed = numberField(t("Clip speed"), { min: SPEEDS.slowest, max: SPEEDS.fastest, step: 0.05 }, (value) => change({ speed: value }));
+  const fade = numberField(t("Cross-fade"), { min: 0, title: t("Frames shared with the clip before") }, (value) => change({ fade: value }));
   const button = (/** @type {string} */ text, /** @type {string} */ title, /** @type {() => void} */ onclick) => el("button", { type: "button", title, onclick }, text);
   const clip = el(
     "fieldset",
@@ -32,22 +33,22 @@ export function makeInspector(editor) {
     el(
       "div",
       { class: "fields" },
-      button("Split here", "Two clips, the second from the frame that the player shows (s)", () => editor.split()),
-      button("Begin here", "Begin with the frame that the player shows", () => change({ in: here() })),
-      button("End here", "End with the frame that the player shows", () => change({ out: here() + 1 })),
-      button("Remove", "Take the clip off the timeline (Delete)", () => editor.remove()),
+      button(t("Split here"), t("Two clips, the second from the frame that the player shows (s)"), () => editor.split()),
+      button(t("Begin here"), t("Begin with the frame that the player shows"), () => change({ in: here() })),
+      button(t("End here"), t("End with the frame that the player shows"), () => change({ out: here() + 1 })),
+      button(t("Remove"), t("Take the clip off the timeline (Delete)"), () => editor.remove()),
     ),
   );
   const track = /** @type {HTMLInputElement} */ (
-    el("input", { type: "text", list: "advanced-models-clips", placeholder: "the clips' own; or input/music.mp3", "aria-label": "Sound of the timeline", onchange: () => setTrack() })
+    el("input", { type: "text", list: "advanced-models-clips", placeholder: t("the clips' own; or input/music.mp3"), "aria-label": t("Sound of the timeline"), onchange: () => setTrack() })
   );
-  const start = numberField("from second", { min: 0, step: 0.1, value: 0 }, () => setTrack());
+  const start = numberField(t("from second"), { min: 0, step: 0.1, value: 0 }, () => setTrack());
   const setTrack = () => {
     const [type, ...rest] = track.value.trim().split("/");
     const filename = rest.pop();
     editor.commit({ ...editor.edit, audio: filename ? { file: { filename, subfolder: rest.join("/"), type }, start: Math.max(0, Number(start.input.value) || 0) } : null });
   };
-  const element = el("div", {}, clip, el("div", { class: "fields" }, el("label", {}, "Sound ", track), start.label));
+  const element = el("div", {}, clip, el("div", { class: "fields" }, el("label", {}, t("Sound"), " ", track), start.label));
 
   /** @param {import("./timeline_edits.mjs").Part | undefined} part */
   function show(part) {

@@ -2,6 +2,7 @@
 // @ts-check
 import { el } from "./dom.mjs";
 import { lengthOf } from "./timeline_edits.mjs";
+import { t } from "./words.mjs";
 
 /** @typedef {import("./timeline_edits.mjs").Edit} Edit */
 
@@ -21,7 +22,7 @@ export class TimelineView {
   /** @param {Actions} actions */
   constructor(actions) {
     this.actions = actions;
-    this.element = el("div", { class: "blocks", role: "listbox", "aria-label": "Clips of the timeline", "aria-orientation": "horizontal" });
+    this.element = el("div", { class: "blocks", role: "listbox", "aria-label": t("Clips of the timeline"), "aria-orientation": "horizontal" });
   }
 
   /**
@@ -40,8 +41,9 @@ export class TimelineView {
     const edit = /** @type {Edit} */ (this.edit);
     const part = edit.clips[index];
     const length = lengthOf(part, edit, this.actions.known);
-    const marks = [part.speed !== 1 && `${part.speed}×`, part.fade && `fade ${part.fade}`].filter(Boolean).join(", ");
-    const words = `${part.file.filename}, frames ${part.in} to ${part.out - 1}${marks && `, ${marks}`}`;
+    const marks = [part.speed !== 1 && `${part.speed}×`, part.fade && t("fade {frames}", { frames: part.fade })].filter(Boolean).join(", ");
+    const frames = t("{file}, frames {first} to {last}", { file: part.file.filename, first: part.in, last: part.out - 1 });
+    const words = frames + (marks && `, ${marks}`);
     const caption = el("span", { class: "caption" }, `${length}${marks && ` · ${marks}`}`);
     const block = el(
       "div",
@@ -101,7 +103,7 @@ export class TimelineView {
    * @param {"in" | "out"} end
    */
   _handle(index, end) {
-    const label = end === "in" ? "First frame" : "Last frame";
+    const label = end === "in" ? t("First frame") : t("Last frame");
     const handle = el("span", { class: `handle ${end}`, title: label, "aria-hidden": "true" });
     handle.addEventListener("pointerdown", (event) => {
       event.preventDefault();

@@ -3,7 +3,6 @@
 
 export const STYLES = `
 .advanced-models.video-tab { display: flex; flex-direction: column; gap: 6px; }
-.advanced-models.video-tab [hidden] { display: none; }
 .advanced-models.video-tab > * { flex: none; }
 .advanced-models.video-tab .clips { max-height: 32%; overflow: auto; min-height: 48px; flex: 0 1 auto; }
 .advanced-models.video-tab .card { display: flex; gap: 8px; align-items: center; padding: 3px 0; }
@@ -29,4 +28,6 @@ export const STYLES = `
 .advanced-models.video-tab .fields { display: flex; flex-wrap: wrap; gap: 4px 10px; margin: 3px 0; }
 .advanced-models.video-tab .fields input[type="number"] { width: 64px; }
 .advanced-models.video-tab .timeline .player { height: 300px; margin-top: 6px; }
+.advanced-models.video-tab .flipped { transform: scaleX(-1); }
+.advanced-models.video-tab [hidden] { display: none; }
 `;
