@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from .file_tokenizers import vocabulary
 from .gguf_files import GGUF
 from .sources import ComponentFolder
 from .weight_files import find_weight_files, fingerprint
@@ -27,9 +28,11 @@ def content_fingerprint(place: ComponentFolder) -> str:
     return _content(files, fingerprint(files), _hash_files(place.folder, "config.json"))
 
 
-def folder_fingerprint(folder: Path) -> str:
-    """A hash of the small files of a tokenizer or processor."""
-    return _hash_files(folder, "*.json", "*.txt", "*.model", "*.jinja", without="*.index.json")
+def companion_fingerprint(place: ComponentFolder) -> str:
+    """A hash of the small files of a tokenizer or processor, or of the tokenizer that a file carries."""
+    if place.file is not None:
+        return hashlib.sha256(vocabulary(place.file)).hexdigest()
+    return _hash_files(place.folder, "*.json", "*.txt", "*.model", "*.jinja", without="*.index.json")
 
 
 def _hash_files(folder: Path, *patterns: str, without: str = "") -> str:

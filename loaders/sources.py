@@ -17,6 +17,7 @@ from ..errors import UserError
 from .bundled_configs import bundled_config
 from .completeness import check_whole
 from .component import AUTO_SOURCE, Component
+from .file_tokenizers import has_tokenizer
 from .registry import load_registry
 from .single_files import files_of, find_file, holds, is_file_source, refuse
 from .weight_files import BrokenFilesError
@@ -41,7 +42,8 @@ class ComponentFolder:
     label: str
     """The folder as a user knows it, without the machine's own path: `models/diffusers/FLUX.1-dev/vae`."""
     file: Path | None = None
-    """The one file that holds the weights where that is how the user has them; the folder is then the one of the bundled config."""
+    """The one file that holds the weights, and maybe the tokenizer, where that is how the user has them; the folder is then the one of the
+    bundled config."""
 
 
 def model_folders() -> list[str]:
@@ -131,8 +133,7 @@ def _candidates(component: Component) -> Iterator[ComponentFolder]:
         for name in _folder_names(location.repository):
             for root in roots:
                 yield _subfolder(root / name, location.subfolder, f"models/{MODELS_KIND}/{name}")
-    for source, path in files_of(component):
-        yield _file_place(source, path, entry)
+    yield from _found_files(component)
     for location in entry.locations:
         for snapshot in _cached_snapshots(location.repository):
             yield _subfolder(snapshot, location.subfolder, f"the hub cache's {location.repository}")
@@ -144,10 +145,22 @@ def _single_file(component: Component) -> ComponentFolder | None:
     Raises UserError when the file holds no part of the model.
     """
     path, model = find_file(component.source), component.model_entry
-    held = [entry.id for entry in model.entries.values() if holds(path, entry)]
+    held = {entry.id: entry for entry in model.entries.values() if holds(path, entry)}
     if not held:
         raise refuse(component.source, path, model)
-    return _file_place(component.source, path, component.entry) if component.id in held else None
+    if component.id in held:
+        return _file_place(component.source, path, component.entry)
+    reader = next((entry for entry in held.values() if entry.tokenizer == component.id and has_tokenizer(path)), None)
+    return reader and _file_place(component.source, path, reader)
+
+
+def _found_files(component: Component) -> Iterator[ComponentFolder]:
+    """The files that can only be this component, and for a tokenizer those of its text encoder that carry one."""
+    parts = (component, *(replace(component, id=e.id) for e in component.model_entry.entries.values() if e.tokenizer == component.id))
+    for part in parts:
+        for source, path in files_of(part):
+            if part is component or has_tokenizer(path):
+                yield _file_place(source, path, part.entry)
 
 
 def _file_place(source: str, path: Path, entry: ComponentEntry) -> ComponentFolder:

@@ -98,7 +98,7 @@ class Store:
     def companion(self, component: Component) -> Any:
         """A tokenizer, processor or scheduler. Shared, so a caller that changes it makes a copy."""
         place = find(component)
-        key: Key = (component.entry.class_name, component.id if place is None else place.folder.resolve())
+        key: Key = (component.entry.class_name, component.id if place is None else (place.file or place.folder).resolve())
         with self._loading:
             if key not in self._companions:
                 self._companions[key] = load_companion(component)

@@ -14,6 +14,7 @@ from ..host.environment import explain_import_error
 from .downloads import obtain
 from .file_modules import build_module
 from .file_tensors import read_tensors
+from .file_tokenizers import load_tokenizer
 from .lora_weights import apply_loras
 from .placement import stream_blocks
 from .precision import torch_dtype
@@ -99,6 +100,8 @@ def load_companion(component: Component) -> Any:
         return cls.from_config(read_config(component))
     place = obtain(component)
     try:
+        if place.file is not None:
+            return load_tokenizer(cls, place.file)
         if component.entry.socket == "PROCESSOR":
             return load_processor(cls, place.folder)
         return cls.from_pretrained(place.folder, local_files_only=True)

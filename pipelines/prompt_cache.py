@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import host
 from ..errors import UserError
-from ..loaders.fingerprints import content_fingerprint, folder_fingerprint
+from ..loaders.fingerprints import companion_fingerprint, content_fingerprint
 from ..loaders.sources import MissingFilesError, locate
 from ..loaders.store import STORE
 
@@ -91,7 +91,7 @@ def _key(encoders: Sequence[Component], companions: Sequence[Component], request
             "encoders": [
                 [part.entry.class_name, part.precision, STORE.device_of(part).type, content_fingerprint(locate(part))] for part in encoders
             ],
-            "companions": [folder_fingerprint(locate(part).folder) for part in companions],
+            "companions": [companion_fingerprint(locate(part)) for part in companions],
             "request": dict(request),
         }
     except MissingFilesError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from advanced_models.loaders import sources
@@ -10,7 +12,7 @@ from advanced_models.loaders.registry import load_registry
 from advanced_models.loaders.single_files import file_sources
 from advanced_models.loaders.store import Store
 from safetensors.torch import save_file
-from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, stored, with_prefix
+from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, renamed, stored, with_prefix
 from single_file_models import Own, chosen, same
 
 
@@ -115,3 +117,49 @@ def test_the_rest_is_found_as_by_auto(own: Own) -> None:
     assert sources.locate(encoder).file is not None
     assert sources.locate(encoder.sibling("vae")) == sources.locate(select_component("FLUX.1-dev", "vae"))
     assert sources.locate(encoder.tokenizer()).file is None
+
+
+@pytest.mark.parametrize("source", ["text_encoders/mine.safetensors", "auto"])
+def test_umt5_brings_its_tokenizer(own: Own, source: str) -> None:
+    folder = own("Wan2.1-T2V-1.3B")
+    spiece = torch.frombuffer(bytearray((folder / "tokenizer" / "spiece.model").read_bytes()), dtype=torch.uint8)
+    tensors = stored(folder, "text_encoder") | {"spiece_model": spiece}
+    save_file(tensors, folder.parents[1] / "text_encoders" / "mine.safetensors")
+    theirs = Store().companion(select_component("Wan2.1-T2V-1.3B", "tokenizer"))
+    for part in ("text_encoder", "tokenizer"):
+        shutil.rmtree(folder / part)
+    encoder = select_component("Wan2.1-T2V-1.3B", "text_encoder", source=source)
+    assert sources.locate(encoder.tokenizer()).label == "models/text_encoders/mine.safetensors"
+    ours = Store().companion(encoder.tokenizer())
+    prompts = ["a red circle on a blue background", "", "two squares,  one green"]
+    options = {"padding": "max_length", "max_length": 32, "truncation": True, "return_attention_mask": True}
+    assert dict(ours(prompts, **options)) == dict(theirs(prompts, **options))
+    with Store().use(encoder) as (module,):
+        assert torch.equal(module.state_dict()["shared.weight"], tensors["shared.weight"])
+
+
+def flat_qwen_vl(tensors: Tensors) -> Tensors:
+    """As transformers 4 saved it, which is what ComfyUI's files have."""
+    return renamed(tensors, (r"^model\.language_model\.", "model."), (r"^model\.visual\.", "visual."))
+
+
+@pytest.mark.parametrize("writer", [as_it_is, flat_qwen_vl])
+def test_qwen_vl_in_one_file(own: Own, writer: Writer) -> None:
+    folder = own("Qwen-Image")
+    save_file(writer(stored(folder, "text_encoder")), folder.parents[1] / "text_encoders" / "mine.safetensors")
+    with Store().use(chosen("Qwen-Image", "text_encoder", "text_encoders"), select_component("Qwen-Image", "text_encoder")) as (
+        ours,
+        theirs,
+    ):
+        assert ours is not theirs
+        same(ours, theirs)
+
+
+def test_clip_vision_in_one_file(own: Own) -> None:
+    folder = own("Wan2.1-I2V-14B-480P")
+    tensors = stored(folder, "image_encoder") | {"visual_projection.weight": torch.zeros(3, 3)}
+    save_file(tensors, folder.parents[1] / "clip_vision" / "mine.safetensors")
+    one, other = chosen("Wan2.1-I2V-14B-480P", "image_encoder", "clip_vision"), select_component("Wan2.1-I2V-14B-480P", "image_encoder")
+    with Store().use(one, other) as (ours, theirs):
+        assert ours is not theirs
+        same(ours, theirs)
