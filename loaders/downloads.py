@@ -17,7 +17,7 @@ from .download_errors import DownloadError, UnreachableError, explained
 from .download_plan import DownloadPlan, RemoteFile, check_disk, chosen_files
 from .download_transfer import active as active
 from .download_transfer import bring
-from .sources import MODELS_KIND, ComponentFolder, MissingFilesError, find, locate, may_be_downloaded
+from .sources import MODELS_KIND, ComponentFolder, MissingFilesError, check_lookalikes, find, locate, may_be_downloaded
 from .weight_files import BrokenFilesError
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def obtain(component: Component, *others: Component) -> ComponentFolder:
     """The folder of a component. It and the `others`, which are used with it, are downloaded first if they are nowhere as a whole.
 
     Raises:
-        MissingFilesError: it is nowhere, and downloading is switched off or the hub cannot be reached.
+        MissingFilesError: it is nowhere, and downloading is switched off or the hub cannot be reached; or a file is here that may be it.
         BrokenFilesError: the only place that has it lacks files; likewise.
         DownloadError: the hub does not give it.
         UserError: the disk is too small for all of them together; nothing was transferred.
@@ -48,6 +48,7 @@ def obtain(component: Component, *others: Component) -> ComponentFolder:
     if not lacking or not allowed():
         return locate(component)
     for part in lacking:
+        check_lookalikes(part)
         if licence := show_licence_once(part):
             logger.info("%s", licence)
             host.current().show_text(licence)

@@ -105,9 +105,11 @@ def _flux(tensors: Tensors) -> Tensors:
         tensor, (block, part, kind) = tensors.pop(name), _flux_place(name)
         if part in _FLUX_JOINED and block:
             targets = _FLUX_JOINED[part]
-            rest = tensor.shape[0] - 3 * width
-            for target, piece in zip(targets, tensor.split([width] * 3 + [rest] * (len(targets) - 3)), strict=True):
-                converted[f"{block}{target}.{kind}"] = piece
+            start = 0
+            for target in targets:
+                rows = width if target != "proj_mlp" else tensor.shape[0] - start
+                converted[f"{block}{target}.{kind}"] = tensor[start : start + rows]
+                start += rows
             continue
         names = _FLUX_NAMES if not block else _FLUX_SINGLE if block.startswith("single") else _FLUX_DOUBLE
         if part == "final_layer.adaLN_modulation.1":

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from .bundled_configs import bundled_config
 from .file_headers import PICKLES, SAFETENSORS, Shape, read_shapes
-from .file_layouts import Layout, Measures, layout_for, layout_of, own_names
+from .file_layouts import Layout, layout_for, layout_of, own_names
+from .file_measures import Measures
 from .folder_files import files_in
 from .gguf_files import GGUF
 from .registry import load_registry

@@ -19,7 +19,7 @@ from .completeness import check_whole
 from .component import AUTO_SOURCE, Component
 from .file_tokenizers import has_tokenizer
 from .registry import load_registry
-from .single_files import files_of, find_file, holds, is_file_source, refuse
+from .single_files import files_of, find_file, fitting_files, holds, is_file_source, refuse
 from .weight_files import BrokenFilesError
 
 if TYPE_CHECKING:
@@ -74,6 +74,19 @@ def locate(component: Component) -> ComponentFolder:
 def may_be_downloaded(component: Component) -> bool:
     """Whether the component comes from the hub when it is not here: all of `auto`, and what the chosen file does not hold."""
     return component.source == AUTO_SOURCE or (is_file_source(component.source) and _single_file(component) is None)
+
+
+def check_lookalikes(component: Component) -> None:
+    """Before a transformer is downloaded, ask about a file that may be it. Raises MissingFilesError with the choices.
+
+    Text encoders have no look-alikes, and VAEs are downloaded in less time than it takes to answer.
+    """
+    files = fitting_files(component) if component.role.startswith("transformer") else []
+    if files:
+        raise MissingFilesError(
+            f"models/{files[0][0]} may be the {component.label}, but other models have the same layout and size: choose that file as "
+            f"source if it is, or run `advanced-models download {component.model} --component {component.role}` if it is not."
+        )
 
 
 def read_config(component: Component) -> dict[str, Any]:
@@ -151,7 +164,7 @@ def _single_file(component: Component) -> ComponentFolder | None:
     if component.id in held:
         return _file_place(component.source, path, component.entry)
     reader = next((entry for entry in held.values() if entry.tokenizer == component.id and has_tokenizer(path)), None)
-    return reader and _file_place(component.source, path, reader)
+    return None if reader is None else _file_place(component.source, path, reader)
 
 
 def _found_files(component: Component) -> Iterator[ComponentFolder]:

@@ -54,9 +54,10 @@ def own(empty: Path, models_folder: Path, wan_models_folder: Path, tmp_path: Pat
         if change is not None:
             change(folder)
         for role, component in load_registry().model(model).components.items():
-            if (folder / role / "config.json").is_file():
-                (configs / component).mkdir(parents=True)
-                shutil.copy(folder / role / "config.json", configs / component)
+            for config in (folder / role).glob("*config.json"):
+                if config.name in ("config.json", "scheduler_config.json"):
+                    (configs / component).mkdir(parents=True)
+                    shutil.copy(config, configs / component)
         return folder
 
     return take

@@ -188,8 +188,11 @@ def test_one_file_is_not_both_experts(empty: Path) -> None:
     with pytest.raises(UserError, match="holds one of the two experts"):
         check_experts(model, "diffusion_models/high.safetensors", "diffusion_models/high.safetensors")
     check_experts(model, "diffusion_models/high.safetensors", "diffusion_models/low.safetensors")
-    # Nor does the search guess which is which.
-    assert sources.find(select_component("Wan2.2-T2V-A14B", "transformer_2")) is None
+    # Nor does the search guess which is which; nor does it download 57 GB without asking.
+    component = select_component("Wan2.2-T2V-A14B", "transformer_2")
+    assert sources.find(component) is None
+    with pytest.raises(sources.MissingFilesError, match=r"models/diffusion_models/high.safetensors may be the transformer 2 of Wan 2.2"):
+        sources.check_lookalikes(component)
 
 
 def test_auto_takes_a_file_that_can_be_nothing_else(own: Own) -> None:
