@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from advanced_models.demo.build import build
 from advanced_models.errors import UserError
 from advanced_models.host.standalone import StandaloneHost
@@ -201,11 +202,10 @@ def test_parts_that_are_used_together_are_checked_together(monkeypatch: pytest.M
 def test_beside_a_single_file_the_other_parts_are_downloaded(hub: Hub, folders: dict[str, Path], tmp_path: Path) -> None:
     files = tmp_path / "models" / "text_encoders"
     files.mkdir(parents=True)
-    # The vocabulary of the real CLIP-L tells the file; nothing more of it is read here.
-    import torch
-
-    header_only = {"text_model.embeddings.token_embedding.weight": torch.zeros(49408, 768, dtype=torch.float8_e4m3fn)}
-    (files / "mine.safetensors").write_bytes(save(header_only))
+    # What tells the real CLIP-L: vocabulary, width, layers. Nothing more of it is read here.
+    told_by = {f"text_model.encoder.layers.{layer}.layer_norm1.bias": torch.zeros(768) for layer in range(12)}
+    told_by["text_model.embeddings.token_embedding.weight"] = torch.zeros(49408, 768, dtype=torch.float8_e4m3fn)
+    (files / "mine.safetensors").write_bytes(save(told_by))
     script = (
         "import sys, pathlib; import advanced_models.host as h; from advanced_models.host.standalone import StandaloneHost\n"
         "from advanced_models.loaders.component import select_component; from advanced_models.loaders.downloads import obtain\n"
