@@ -16,6 +16,7 @@ from advanced_models.loaders.bundled_configs import bundled_config
 from advanced_models.loaders.component import select_component
 from advanced_models.loaders.registry import load_registry
 from advanced_models.loaders.single_files import check_experts, components_in, file_sources
+from qwen_models import too_new
 from safetensors.torch import save_file
 from single_file_layouts import (
     Tensors,
@@ -51,6 +52,8 @@ def write_header(path: Path, tensors: Tensors, end: int = 0) -> None:
 
 def full_size(component: str) -> Tensors:
     """The real model's tensors on the meta device."""
+    if "layered" in component and too_new("Qwen-Image-Layered"):
+        pytest.skip("the installed diffusers does not have this model")
     entry = load_registry().component(component)
     path = bundled_config(entry)
     assert path is not None

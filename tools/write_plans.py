@@ -132,7 +132,9 @@ def main() -> int:
     if options.simulate:
         for model_id, size, flight, machine, card, memory, report in reports():
             if report.plan is not None and report.verdict != "does_not_fit":
-                failures += [f"{model_id} {size.width}x{size.height} on {card}/{memory}: {line}" for line in excess(flight, report.plan, machine)]
+                failures += [
+                    f"{model_id} {size.width}x{size.height} on {card}/{memory}: {line}" for line in excess(flight, report.plan, machine)
+                ]
     page = text()
     if options.check:
         if not PLANS_FILE.is_file() or PLANS_FILE.read_text(encoding="utf-8") != page:
