@@ -1,10 +1,12 @@
-// Our styles, in the colours of ComfyUI's own theme, light or dark. A state has a colour and a word, never the colour alone.
+// Our styles, in the colours of ComfyUI's own theme. Marks are mixed with its text colour, so that they stand out from light and dark alike.
+// A state has a colour and a word, never the colour alone.
 // @ts-check
 
 export const STYLES = `
 .advanced-models {
   --am-text: var(--input-text, #ddd); --am-quiet: var(--descrip-text, #999);
-  --am-good: #2e9e5b; --am-warn: #d08a00; --am-bad: #d64545;
+  --am-good: color-mix(in srgb, #2e9e5b 70%, var(--am-text)); --am-warn: color-mix(in srgb, #d08a00 55%, var(--am-text));
+  --am-bad: color-mix(in srgb, #d64545 70%, var(--am-text));
   box-sizing: border-box; color: var(--am-text); font: 12px/1.4 sans-serif; text-align: start;
 }
 .advanced-models.panel {

@@ -21,7 +21,6 @@ QUIET = {
     "Comfy.Workflow.ShowMissingModelsWarning": False,
     "Comfy.Notification.ShowVersionUpdates": False,
     "Comfy.UseNewMenu": "Top",
-    "Comfy.Locale": "en",
     "Comfy.Workflow.Persist": False,
 }
 
@@ -83,10 +82,11 @@ class GraphPage:
         self.page.on("response", lambda answer: answer.status >= 400 and self.lines.append(f"error: {answer.status} {answer.url}"))
         self.start()
 
-    def start(self) -> None:
+    def start(self, *, language: str = "en", light: bool = False) -> None:
         """Load the page, anew where it is loaded already."""
         self.lines.clear()
-        settings = {**QUIET, "Comfy.VueNodes.Enabled": self.nodes_2}
+        look = {"Comfy.Locale": language, "Comfy.ColorPalette": "light" if light else "dark"}
+        settings = {**QUIET, "Comfy.VueNodes.Enabled": self.nodes_2, **look}
         self.page.request.post(f"{self.url}/api/settings", data=settings)
         self.page.goto(self.url, wait_until="domcontentloaded")
         self.page.wait_for_function(READY, timeout=START_MS)
@@ -134,6 +134,23 @@ class GraphPage:
             }""",
             [node_id, name, value],
         )
+
+    def slot(self, node_id: int, index: int, side: str) -> tuple[float, float]:
+        """Where a node's "input" or "output" is in the window."""
+        if self.nodes_2:
+            box = self.page.locator(f'[data-slot-key="{node_id}-{"in" if side == "input" else "out"}-{index}"]').first.bounding_box()
+            assert box is not None
+            return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        x, y = self.page.evaluate(
+            """([id, index, isInput]) => {
+                const [x, y] = app.graph.getNodeById(id).getConnectionPos(isInput, index);
+                const { offset, scale } = app.canvas.ds;
+                const box = app.canvas.canvas.getBoundingClientRect();
+                return [box.x + (x + offset[0]) * scale, box.y + (y + offset[1]) * scale];
+            }""",
+            [node_id, index, side == "input"],
+        )
+        return x, y
 
     def screenshot(self, path: Path) -> None:
         self.page.screenshot(path=path)

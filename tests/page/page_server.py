@@ -145,6 +145,7 @@ class PageServer:
         self._add(app, "GET", "/i18n", _answer(locales()))
         self._add(app, "GET", "/view", self._view)
         self._add(app, "POST", "/prompt", self._prompt)
+        self._add(app, "POST", "/interrupt", _answer({}))
         app.router.add_static(f"/extensions/{PACK_NAME}", PACK / "web")
         app.router.add_get("/", self._index)
         app.router.add_static("/", self._front_end)

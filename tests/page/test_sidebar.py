@@ -10,7 +10,9 @@ import psutil
 import pytest
 from advanced_models.demo.build import build
 from advanced_models.host.standalone import StandaloneHost
+from advanced_models.loaders import download_transfer
 from advanced_models.loaders.component import select_component
+from advanced_models.loaders.download_transfer import Active
 from advanced_models.loaders.registry import load_registry
 from advanced_models.loaders.store import STORE
 from page_browser import GraphPage
@@ -63,6 +65,24 @@ def test_a_loaded_component_is_shown_and_freed(graph: GraphPage, page_host: Stan
     button.click()
     sidebar.get_by_text("Nothing: a component is loaded").wait_for()
     assert STORE.entries() == []
+
+
+def test_downloads_are_shown_and_stopped(graph: GraphPage, server: PageServer, sidebar: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sidebar.get_by_text("None. A loader downloads").wait_for()
+    name = "transformer/model-00001.safetensors"
+    monkeypatch.setitem(download_transfer._active, 1, Active("black-forest-labs/FLUX.1-dev", name, 2_500_000_000, 9_900_000_000, 37e6))
+    sidebar.get_by_text("2.5 GB of 9.9 GB · 37.0 MB/s · 3 min left").wait_for()
+    bar = sidebar.get_by_role("progressbar", name=f"Download of black-forest-labs/FLUX.1-dev: {name}")
+    assert bar.evaluate("bar => bar.position") == pytest.approx(2.5 / 9.9)
+    stop = sidebar.get_by_role("button", name="Stop the download of black-forest-labs/FLUX.1-dev")
+    stop.focus()
+    monkeypatch.setitem(download_transfer._active, 1, Active("black-forest-labs/FLUX.1-dev", name, 5_000_000_000, 9_900_000_000, 99e6))
+    sidebar.get_by_text("5.0 GB of 9.9 GB · 99.0 MB/s · 50 s left").wait_for()
+    graph.page.keyboard.press("Enter")  # the focus has stayed where it was
+    graph.page.wait_for_timeout(500)
+    assert "/interrupt" in server.requests
+    download_transfer._active.clear()
+    sidebar.get_by_text("None. A loader downloads").wait_for()
 
 
 def test_nothing_is_asked_while_the_page_is_out_of_sight(graph: GraphPage, server: PageServer) -> None:
