@@ -152,6 +152,8 @@ def _fits(layout: Layout, measures: Measures, entry: ComponentEntry) -> bool:
 def _unknown(shapes: Mapping[str, Shape]) -> str:
     if any(mark in name for name in shapes for mark in _LORA_MARKS):
         return "holds a LoRA, not a model"
+    if "blk.0.attn_q.weight" in shapes:
+        return "holds a language model in llama.cpp's layout, in which this pack reads T5 and UMT5 alone"
     names = ", ".join(list(shapes)[:3])
     return f"holds no layout of a model that this pack knows (its tensors are called {names}, ...)" if shapes else "holds no tensors"
 

@@ -104,6 +104,10 @@ def test_what_is_wrong_with_a_gguf_file_is_said(own: Own, monkeypatch: pytest.Mo
         patch.setattr(builtins, "__import__", without_gguf)
         with pytest.raises(UserError, match="needs the gguf package: run `python -m pip install gguf`"), Store().use(component):
             pass
+    language = {"token_embd.weight": torch.zeros(32, 32), "blk.0.attn_q.weight": torch.zeros(32, 32)}
+    write_gguf(path.with_name("llm.gguf"), language, "qwen2vl", gguf.GGMLQuantizationType.Q8_0)
+    with pytest.raises(UserError, match=r"holds a language model in llama\.cpp's layout, in which this pack reads T5 and UMT5 alone"):
+        sources.locate(select_component("FLUX.1-dev", "text_encoder_2", source="text_encoders/llm.gguf"))
     whole = path.read_bytes()
     path.write_bytes(whole[:-40])
     with pytest.raises(UserError, match=r"mine\.gguf is cut short"), Store().use(component):
