@@ -6,6 +6,7 @@ The page is ComfyUI's real front end, served as the tests of the page serve it; 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +23,8 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 IMAGES = PACK / "docs" / "images"
 EXAMPLE = PACK / "example_workflows" / "flux_vram_guard.json"
 LOADER, GUARD, BUDGET_GB = 1, 7, 24
+GRAPH = {"x": 90, "y": 200, "width": 640, "height": 700}
+SIDEBAR = {"x": 0, "y": 38, "width": 720, "height": 862}
 SIZES = {LOADER: (300, 460), GUARD: (320, 560)}
 
 
@@ -42,11 +45,16 @@ def main() -> None:
         page.clear()
         page.open(workflow, scale=0.9)
         page.page.locator(".advanced-models .bar").wait_for(timeout=60_000)
-        page.screenshot(IMAGES / "guard.png")
+        page.page.locator(".advanced-models.gauge").filter(has_text="GiB").wait_for()
+        page.screenshot(IMAGES / "guard.png", clip=GRAPH)
         page.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')")
-        page.page.locator(".sidebar summary").filter(has_text="FLUX.1 (").click()
-        page.page.locator(".sidebar summary").filter(has_text="FLUX.1 [dev]").first.click()
-        page.screenshot(IMAGES / "sidebar.png")
+        sidebar = page.page.locator(".advanced-models.sidebar")
+        sidebar.get_by_text(re.compile("^RAM")).wait_for()
+        sidebar.get_by_text(re.compile("^Nothing: a component")).wait_for()
+        sidebar.locator("summary").filter(has_text=re.compile(r"^FLUX\.1 \(")).click()
+        sidebar.locator("summary").filter(has_text="FLUX.1 [dev]").first.click()
+        page.page.wait_for_timeout(500)
+        page.screenshot(IMAGES / "sidebar.png", clip=SIDEBAR)
         browser.close()
         server.close()
 

@@ -27,7 +27,12 @@ export const STYLES = `
 .advanced-models .legend span { margin-inline-end: 8px; white-space: nowrap; }
 .advanced-models button { color: inherit; background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #555); border-radius: 4px; padding: 1px 8px; cursor: pointer; font: inherit; }
 .advanced-models button:focus-visible, .advanced-models summary:focus-visible { outline: 2px solid var(--p-primary-color, #4aa3ff); }
-.advanced-models meter, .advanced-models progress { width: 100%; height: 10px; }
+.advanced-models .mark .pi { font-size: inherit; }
+.advanced-models meter, .advanced-models progress { width: 100%; height: 10px; border-radius: 5px; }
+.advanced-models meter::-webkit-meter-bar, .advanced-models progress::-webkit-progress-bar { height: 8px; background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #555); border-radius: 5px; }
+.advanced-models meter::-webkit-meter-optimum-value { background: var(--am-good); }
+.advanced-models meter::-webkit-meter-suboptimum-value { background: var(--am-warn); }
+.advanced-models progress::-webkit-progress-value { background: var(--p-primary-color, #4aa3ff); border-radius: 5px; }
 .advanced-models.sidebar { height: 100%; overflow: auto; padding: 10px; }
 .advanced-models.sidebar section { margin-bottom: 14px; }
 .advanced-models.sidebar h3 { font-size: 13px; font-weight: 600; margin: 0 0 6px; padding-bottom: 3px; border-bottom: 1px solid var(--border-color, #444); }

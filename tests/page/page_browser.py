@@ -152,8 +152,9 @@ class GraphPage:
         )
         return x, y
 
-    def screenshot(self, path: Path) -> None:
-        self.page.screenshot(path=path)
+    def screenshot(self, path: Path, *, clip: Any = None) -> None:
+        """A picture of the window, or of a part of it: x, y, width, height."""
+        self.page.screenshot(path=path, clip=clip)
 
     def complaints(self) -> list[str]:
         """Errors, and notices about us, on the console."""
