@@ -134,9 +134,20 @@ def _all_files() -> list[tuple[str, Path]]:
 def components_in(path: Path) -> tuple[str, ...]:
     """Ids of the components whose layout and size the file has; none for a file that cannot be read."""
     try:
-        return tuple(name for name, entry in parts_of().items() if holds(path, entry))
+        stat = path.stat()
+    except OSError:
+        return ()
+    return _components(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _components(path: Path, _size: int, _changed: int) -> tuple[str, ...]:
+    """Every search asks this of every file; size and time of change are part of the key, so that a replaced file is looked at again."""
+    try:
+        layout, measures = measure(path)
     except (UserError, OSError):
         return ()
+    return tuple(name for name, entry in parts_of().items() if layout is not None and _fits(layout, measures, entry))
 
 
 def _fits(layout: Layout, measures: Measures, entry: ComponentEntry) -> bool:
