@@ -10,7 +10,7 @@ const EVERY_MS = 3000;
 /** Put the gauge before the settings of the top bar. */
 export function addGauge() {
   const meter = el("meter", { min: 0, max: 1, high: 0.9, optimum: 0, "aria-label": t("memory in use") });
-  const text = el("span", { class: "quiet" });
+  const text = el("span");
   const gauge = root("div", { class: "gauge", role: "status", "aria-label": t("Memory") }, meter, text);
   app.menu?.settingsGroup?.element.before(gauge);
   everyWhileVisible(gauge, EVERY_MS, async () => {
