@@ -84,5 +84,5 @@ def ask(picture: torch.Tensor, question: str) -> str:
     """The small Qwen2.5-VL's likeliest answer about a picture [H, W, 3] with values 0..1."""
     from ..pipelines import qwen_vl
 
-    model, tokenizer, processor = (select_component(QWEN_VL, role) for role in ("qwen_vl", "tokenizer", "processor"))
+    model, tokenizer, processor = (select_component(QWEN_VL, role) for role in ("model", "tokenizer", "processor"))
     return qwen_vl.chat(model, tokenizer, processor, question, pictures=[picture], writing=qwen_vl.Writing(most_tokens=32, temperature=0))

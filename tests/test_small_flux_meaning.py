@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import advanced_models.host
 import pytest
@@ -30,9 +31,10 @@ def right(wanted: list[Scene], pictures: torch.Tensor) -> float:
     return sum(same) / len(same)
 
 
-def painted(prompts: list[str], seed: int) -> torch.Tensor:
+def painted(prompts: list[str], seed: int, **options: Any) -> torch.Tensor:
+    # Three times as fast as bf16 on a processor that computes in fp32 alone.
     with torch.inference_mode():
-        return trained.paint(prompts, seed=seed)
+        return trained.paint(prompts, seed=seed, **{"precision": "fp32"} | options)
 
 
 def test_the_judge_knows_what_was_drawn() -> None:
@@ -55,9 +57,14 @@ def test_prompts_of_one_batch_do_not_mix() -> None:
 def test_the_less_strength_the_more_of_the_picture_stays() -> None:
     before = draw([exact(Scene("square", "red", "white"))]).movedim(1, -1)
     distances = []
-    with torch.inference_mode():
-        for strength in (0.2, 0.5, 0.8, 1.0):
-            after = trained.paint([caption(Scene("circle", "blue", "black"))], picture=before, strength=strength)
-            distances.append((after - before).abs().mean().item())
+    for strength in (0.2, 0.5, 0.8, 1.0):
+        after = painted([caption(Scene("circle", "blue", "black"))], seed=0, picture=before, strength=strength)
+        distances.append((after - before).abs().mean().item())
     assert distances == sorted(distances)
     assert distances[-1] > 4 * distances[0]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "int8", "nf4"])
+def test_precisions_keep_the_meaning(precision: str) -> None:
+    wanted = scenes(8, random.Random(17), unseen=True)
+    assert right(wanted, painted([caption(scene) for scene in wanted], seed=2, steps=4, precision=precision)) >= 0.85

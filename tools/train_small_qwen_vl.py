@@ -13,8 +13,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 VISION_STEPS = 900
-CHAT_STEPS = 2_000
-STAGES = ("repository", "vision", "chat", "write")
+CHAT_STEPS = 1_600
+COLOUR_STEPS = 700
+STAGES = ("repository", "vision", "chat", "colours", "write")
 
 
 def main() -> None:
@@ -48,12 +49,21 @@ def _vision(out: Path) -> None:
 
 
 def _chat(out: Path) -> None:
+    _train_chat(out, "vision", "chat", CHAT_STEPS)
+
+
+def _colours(out: Path) -> None:
+    _train_chat(out, "chat", "colours", COLOUR_STEPS)
+
+
+def _train_chat(out: Path, before: str, after: str, steps: int) -> None:
     from training.chat_train import train_chat
     from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(out / "vision")
-    train_chat(model, AutoTokenizer.from_pretrained(out / "model"), out / "model", CHAT_STEPS, out / "chat.loss.json")
-    model.save_pretrained(out / "chat")
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(out / before)
+    tokenizer = AutoTokenizer.from_pretrained(out / "model")
+    train_chat(model, tokenizer, out / "model", steps, out / f"{after}.loss.json", any_colours=after == "colours")
+    model.save_pretrained(out / after)
 
 
 def _write(out: Path) -> None:
@@ -63,7 +73,7 @@ def _write(out: Path) -> None:
 
     files = [out / "model" / name for name in ("config.json", "generation_config.json")]
     kept = [file.read_text(encoding="utf-8") for file in files]
-    write_part(Qwen2_5_VLForConditionalGeneration.from_pretrained(out / "chat"), out / "model", "bf16")
+    write_part(Qwen2_5_VLForConditionalGeneration.from_pretrained(out / "colours"), out / "model", "bf16")
     for file, text in zip(files, kept, strict=True):
         file.write_text(text, encoding="utf-8")
 

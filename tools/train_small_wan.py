@@ -14,9 +14,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-PICTURE_STEPS = 1_500
-CLIP_STEPS = 1_500
-TRANSFORMER_STEPS = 1_500
+PICTURE_STEPS = 900
+CLIP_STEPS = 600
+TRANSFORMER_STEPS = 1_000
 STAGES = ("pictures", "clips", "transformer", "write")
 
 

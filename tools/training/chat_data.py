@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from advanced_models.demo.captions import any_caption, caption, words
 from advanced_models.demo.questions import LANGUAGES, TOPICS, answer, question
-from advanced_models.demo.shapes import Scene, draw, varied
+from advanced_models.demo.shapes import COLOURS, Drawing, Scene, draw, held_out, varied
 from advanced_models.pipelines.qwen_vl_presets import OWN_QUESTION, instruction
 
 if TYPE_CHECKING:
@@ -30,16 +31,32 @@ class Talk:
     answer: str
 
 
-def pictures(shown: Sequence[Scene], rng: random.Random) -> torch.Tensor:
-    """Pictures [B, 3, 64, 64] in 0..1 of the scenes: a half as drawn, others blurred and noisy, as a picture out of a VAE is."""
+def pictures(shown: Sequence[Scene], rng: random.Random, *, any_colours: bool = False) -> torch.Tensor:
+    """Pictures [B, 3, 64, 64] in 0..1 of the scenes: a half as drawn, others blurred and noisy, as a picture out of a VAE is.
+
+    With `any_colours` they have others than the scenes say, and shape, place and size alone are theirs.
+    """
     import torch
     from torch.nn.functional import avg_pool2d, pad
 
-    sharp = draw([varied(scene, rng, spread=rng.choice((1.0, 3.0))) for scene in shown])
+    drawn = [varied(scene, rng, spread=rng.choice((1.0, 3.0))) for scene in shown]
+    sharp = draw([_in_any_colours(drawing, rng) for drawing in drawn] if any_colours else drawn)
     smooth = avg_pool2d(pad(sharp, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = torch.tensor([rng.choice((0.0, 0.0, 0.5, 1.0)) for _ in shown])[:, None, None, None]
     noise = torch.tensor([rng.choice((0.0, 0.0, 0.02, 0.05)) for _ in shown])[:, None, None, None]
     return (sharp + share * (smooth - sharp) + noise * torch.randn_like(sharp)).clamp(0, 1)
+
+
+def _in_any_colours(drawing: Drawing, rng: random.Random) -> Drawing:
+    """The drawing in two colours that differ, and that are nearest to no combination that is held out."""
+    while True:
+        colour, background = (tuple(rng.uniform(0, 255) for _ in range(3)) for _ in range(2))
+        if math.dist(colour, background) > 90 and (drawing.shape, _nearest(colour), _nearest(background)) not in held_out():
+            return replace(drawing, colour=colour, background=background)
+
+
+def _nearest(colour: tuple[float, ...]) -> str:
+    return min(COLOURS, key=lambda name: math.dist(COLOURS[name], colour))
 
 
 def patches(shown: torch.Tensor, processor: dict[str, Any]) -> torch.Tensor:
@@ -64,6 +81,12 @@ def any_question(scene: Scene, rng: random.Random) -> Talk:
         return Talk(text, answer(topic, scene, asked_in))
     answered_in = rng.choice(LANGUAGES)
     return Talk(instruction(OWN_QUESTION, text, _NAMES[answered_in], subject="the picture"), answer(topic, scene, answered_in))
+
+
+def any_question_of_form(scene: Scene, rng: random.Random) -> Talk:
+    """A question whose answer is the same in other colours."""
+    language, topic = rng.choice(LANGUAGES), rng.choice(("shape", "shape", "position", "size"))
+    return Talk(question(topic, scene, language, rng), answer(topic, scene, language))
 
 
 def any_description(scene: Scene, rng: random.Random) -> Talk:

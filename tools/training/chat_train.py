@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advanced_models.demo.shapes import COLOURS, POSITIONS, SHAPES, SIZES, Scene, scenes
+from advanced_models.demo.shapes import COLOURS, POSITIONS, SHAPES, SIZES, scenes
 
-from .chat_data import PATCHES, TOKENS, Talk, any_description, any_idea, any_question, patches, pictures
+from .chat_data import PATCHES, TOKENS, Talk, any_description, any_idea, any_question, any_question_of_form, patches, pictures
 from .loop import train
 
 if TYPE_CHECKING:
@@ -53,30 +53,32 @@ def train_vision(model: Any, folder: Path, steps: int, log: Path) -> None:
     train(parameters, loss_of_step, steps=steps, rate=1.5e-3, log=log, betas=(0.9, 0.98))
 
 
-def train_chat(model: Any, tokenizer: Any, folder: Path, steps: int, log: Path) -> None:
-    """Train all of it on questions with their answers: three short ones a picture, in some steps a long preset, or an idea without one."""
+def train_chat(model: Any, tokenizer: Any, folder: Path, steps: int, log: Path, *, any_colours: bool = False) -> None:
+    """Train all of it on questions with their answers: three short ones a picture, in some steps a long preset, or an idea without one.
+
+    With `any_colours` every third step asks for shape, place and size in pictures of arbitrary colours, so that the few combinations there
+    are in training are not learnt by heart.
+    """
     import torch
 
     torch.manual_seed(12)
-    rng = random.Random(13)
+    rng = random.Random(14 if any_colours else 13)
     processor = _processor(folder)
-    kinds: list[tuple[Callable[[Scene, random.Random], Talk], int, int]] = [
-        (any_question, 16, 3),
-        (any_description, 16, 1),
-        (any_idea, 12, 1),
-    ]
+    kinds = [(any_question, 16, 3), (any_description, 16, 1), (any_idea, 12, 1), (any_question_of_form, 24, 2)]
 
     def loss_of_step() -> torch.Tensor:
-        make, count, each = rng.choices(kinds, weights=(6, 2, 1))[0]
+        make, count, each = rng.choices(kinds, weights=(6, 2, 3, 5) if any_colours else (6, 2, 1, 0))[0]
         shown = scenes(count, rng, unseen=False)
         talks = [make(scene, rng) for scene in shown for _ in range(each)]
         ids, weights = _tokens(tokenizer, talks, with_picture=make is not any_idea)
         seen = None
         if make is not any_idea:
-            seen = look(model, patches(pictures(shown, rng), processor)).repeat_interleave(each, 0)
+            drawn = pictures(shown, rng, any_colours=make is any_question_of_form)
+            seen = look(model, patches(drawn, processor)).repeat_interleave(each, 0)
         return _answer_loss(model, ids, weights, seen)
 
-    train(list(model.parameters()), loss_of_step, steps=steps, rate=1e-3, log=log, betas=(0.9, 0.98), hold=0.2)
+    rate, hold = (7e-4, 0.1) if any_colours else (1e-3, 0.2)
+    train(list(model.parameters()), loss_of_step, steps=steps, rate=rate, log=log, betas=(0.9, 0.98), hold=hold)
 
 
 def look(model: Any, shown: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 BATCH = 16
-CLIPS = 3_000
+CLIPS = 1_500
 _TEXT_TOKENS = 512
 """WanPipeline puts zeros behind a prompt's states up to so many, and no mask keeps the transformer from seeing them."""
 _WIDTH = 64
