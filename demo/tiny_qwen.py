@@ -77,8 +77,9 @@ QWEN_IMAGE_LAYOUTS = {
 def build_qwen_vl(folder: Path, dtype: str) -> None:
     """Write a small Qwen2.5-VL-7B-Instruct into `folder`: a transformers repository, everything at its root."""
     tokens = write_qwen_tokenizer(folder)
-    write_qwen_vl_companions(folder, tokens)
     _save_qwen_vl(folder, dtype, tokens)
+    # Afterwards: saving the weights writes generation settings of its own.
+    write_qwen_vl_companions(folder, tokens)
 
 
 def write_qwen_vl_companions(folder: Path, tokens: dict[str, int]) -> None:
