@@ -18,6 +18,7 @@ from advanced_models.memory.preflight_native import definitions
 from advanced_models.pipelines import flux, wan_decoding
 from advanced_models.pipelines.wan_values import Latents
 from advanced_models.workflows.document import read_workflow
+from test_placement import needs_streams
 
 EXAMPLES = Path(__file__).parents[1] / "example_workflows"
 MODEL = "FLUX.1-schnell"
@@ -59,6 +60,7 @@ def held() -> dict[str, tuple[str, str]]:
     return {entry.component.role: (entry.component.precision, entry.component.placement) for entry in STORE.entries()}
 
 
+@needs_streams
 def test_on_a_small_card_the_stages_run_under_the_plan(card: Card) -> None:
     card.run("flux_text_to_image.json", 16)
     made = paint()
