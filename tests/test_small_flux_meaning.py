@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,12 @@ def test_the_less_strength_the_more_of_the_picture_stays() -> None:
 def test_precisions_keep_the_meaning(precision: str) -> None:
     wanted = scenes(8, random.Random(17), unseen=True)
     assert right(wanted, painted([caption(scene) for scene in wanted], seed=2, steps=4, precision=precision)) >= 0.85
+
+
+def test_a_lora_recolours_at_strength_1_and_does_nothing_at_0() -> None:
+    asked = [Scene("circle", "red", "white"), Scene("star", "yellow", "black"), Scene("ring", "green", "orange")]
+    prompts = [caption(scene) for scene in asked]
+    plain = painted(prompts, seed=4)
+    assert right(asked, plain) == 1.0
+    assert torch.equal(painted(prompts, seed=4, lora=0.0), plain)
+    assert right([replace(scene, colour="purple") for scene in asked], painted(prompts, seed=4, lora=1.0)) == 1.0

@@ -86,7 +86,7 @@ def _inpainting(count: int) -> Figures:
     mask[:, 8:-8, 8:-8] = 1
     made = _painted(wanted, picture=start, mask=mask)
     vae = select_component(trained.FLUX, "vae")
-    kept = torch.cat([flux.decode(vae, flux.encode_image(vae, part)) for part in start.split(_BATCH)])
+    kept = torch.cat([flux.decode(vae, flux.encode_image(vae, part).mean) for part in start.split(_BATCH)])
     outside = mask[0] == 0
     outside[6:-6, 6:-6] = False  # the VAE's convolutions reach a few pixels over the edge
     difference = (made - kept).abs().mean(-1)

@@ -6,30 +6,17 @@ seeded and leaves its result and its loss curve in FOLDER; on one busy processor
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from training.stages import run_stages
+
 VAE_STEPS = 9_000
 TRANSFORMER_STEPS = 2_200
 DECODER_STEPS = 2_000
-STAGES = ("vae", "transformer", "decoder", "write")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("stage", choices=[*STAGES, "all"])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(arguments.threads)
-    for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
-        globals()[f"_{stage}"](arguments.out)
 
 
 def _vae(out: Path) -> None:
@@ -83,4 +70,4 @@ def _trained_vae(out: Path, name: str) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run_stages(__doc__, {"vae": _vae, "transformer": _transformer, "decoder": _decoder, "write": _write})

@@ -46,7 +46,7 @@ def train_lora(out: Path) -> None:
 
     torch.manual_seed(20)
     rng = random.Random(21)
-    pipeline = FluxPipeline.from_pretrained(MODELS / "diffusers" / FLUX)
+    pipeline = FluxPipeline.from_pretrained(MODELS / "diffusers" / FLUX).to(torch.float32)
     asked = [scene for scene in scenes(_PICTURES, rng, unseen=False) if scene.background != "purple"]
     asked = [scene for scene in asked if (scene.shape, "purple", scene.background) not in held_out()]
     latents = packed(pipeline.vae, [replace(scene, colour="purple") for scene in asked], rng)

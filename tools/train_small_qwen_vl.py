@@ -6,29 +6,16 @@ stage is seeded and leaves its result and its loss curve in FOLDER; a stage that
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from training.stages import run_stages
+
 VISION_STEPS = 900
 CHAT_STEPS = 1_600
 COLOUR_STEPS = 700
-STAGES = ("repository", "vision", "chat", "colours", "write")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("stage", choices=[*STAGES, "all"])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(arguments.threads)
-    for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
-        globals()[f"_{stage}"](arguments.out)
 
 
 def _repository(out: Path) -> None:
@@ -79,4 +66,4 @@ def _write(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stages(__doc__, {"repository": _repository, "vision": _vision, "chat": _chat, "colours": _colours, "write": _write})

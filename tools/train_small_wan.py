@@ -1,36 +1,23 @@
 """Train a small Wan 2.1: `python tools/train_small_wan.py STAGE --out FOLDER`, stages in order or `all`.
 
 One shape moves left, right, up or down, grows or shrinks for nine frames of 64x64; see `training/clips.py`. Every stage is seeded, leaves
-its result and its loss curve in FOLDER, and goes on where it was stopped. No weights of it ship yet: the VAE alone takes 40 minutes of a
-whole processor core (0.5 s for 8 pictures, 1.1 s for 2 clips), the transformer about 10.
+its result and its loss curve in FOLDER, and goes on where it was stopped. No weights of it ship: with these steps the motion was right
+in 20 % of 60 prompts (17 % is chance), the shape in 18 %. VAE (40 minutes of a processor core) and transformer (10) need many more.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from training.stages import run_stages
+
 PICTURE_STEPS = 900
 CLIP_STEPS = 600
 TRANSFORMER_STEPS = 1_000
-STAGES = ("pictures", "clips", "transformer", "write")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("stage", choices=[*STAGES, "all"])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(arguments.threads)
-    for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
-        globals()[f"_{stage}"](arguments.out)
 
 
 def _pictures(out: Path) -> None:
@@ -83,4 +70,4 @@ def _vae(out: Path, name: str) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run_stages(__doc__, {"pictures": _pictures, "clips": _clips, "transformer": _transformer, "write": _write})
