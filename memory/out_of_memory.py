@@ -41,24 +41,13 @@ def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @streams_within_memory(stage)
+        def in_one_piece(*args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+            yield function(*args, **kwargs)
+
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            import torch
-
-            args, kwargs = planned(args, kwargs)  # type: ignore[assignment]
-            try:
-                return function(*args, **kwargs)
-            except torch.OutOfMemoryError as error:
-                log.warning("out of memory in the %s stage: %s", stage, first_line(error))
-            # Beyond the handler: the error holds the frames, and with them the tensors of the stage.
-            failure = _Failure(stage)
-            again, more = failure.arguments(args, kwargs)
-            try:
-                return function(*again, **more)  # type: ignore[arg-type]
-            except torch.OutOfMemoryError as error:
-                log.warning("out of memory again: %s", first_line(error))
-            STORE.leave_device()
-            raise StageMemoryError(failure.message)
+            return next(in_one_piece(*args, **kwargs))
 
         return run
 
@@ -82,6 +71,7 @@ def streams_within_memory(stage: Stage) -> Callable[[Callable[P, Iterator[R]]], 
                 return
             except torch.OutOfMemoryError as error:
                 log.warning("out of memory in the %s stage: %s", stage, first_line(error))
+            # Beyond the handler: the error holds the frames, and with them the tensors of the stage.
             failure = _Failure(stage)
             if started:
                 raise StageMemoryError(failure.message)

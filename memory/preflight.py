@@ -161,11 +161,12 @@ def _preflight(facts: GraphFacts, libraries: Libraries) -> Preflight:
                 f"The size is the model's own, or that of a linked picture: taken as {work.width}x{work.height}, {work.frames} frames."
             )
         part = _part(facts, loaded, work, steps, parts)
-        if part is not None and part.kind == "denoiser":
+        if part is None:
+            continue
+        if part.kind == "denoiser":
             beside, missing = lora_bytes(facts.loras, loaded.node, loaded.model, loaded.role)
             part, notes = replace(part, beside=beside), notes + missing
-        if part is not None:
-            parts[part.name] = part
+        parts[part.name] = part
     if any(run.workload is None for run in facts.runs) and not any(note.startswith("The size is") for note in notes):
         notes.append("The size of one sampler depends on a linked picture or node.")
     return Preflight(facts, tuple(parts.values()), tuple(dict.fromkeys(notes)), libraries)

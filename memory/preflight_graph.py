@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..loaders.registry import load_registry
-from ..loaders.schema import ComponentEntry, Model
+from ..loaders.schema import Model
 from ..workflows.prompt import Link, Node, Prompt
 from .estimate_values import Workload
 from .preflight_files import KnownFile, identify
@@ -133,8 +133,7 @@ def _our_loader(node: Node, facts: GraphFacts) -> None:
         facts.notes.append(f"{node.heading}: {error}")
         return
     facts.models.append(model)
-    precision = node.inputs.get("precision")
-    chosen = None if precision in (None, "auto") or not isinstance(precision, str) else precision
+    chosen = _named_precision(node)
     for role, entry in model.entries.items():
         if entry.parameters:
             follows = chosen is not None and role.startswith(("transformer", "text_encoder", "model"))
@@ -147,8 +146,10 @@ def _our_vae(node: Node, facts: GraphFacts) -> None:
     if component is None:
         facts.unknown.append(str(name))
         return
-    precision, chosen = _precision(node, component)
-    facts.loaded.append(Loaded(node.id, "vae", component.id, None, precision, tiled=bool(node.inputs.get("tiling")), chosen=chosen))
+    chosen, tiled = _named_precision(node), bool(node.inputs.get("tiling"))
+    facts.loaded.append(
+        Loaded(node.id, "vae", component.id, None, chosen or component.compute_dtype, tiled=tiled, chosen=chosen is not None)
+    )
 
 
 def _picker(node: Node, facts: GraphFacts) -> None:
@@ -161,15 +162,17 @@ def _picker(node: Node, facts: GraphFacts) -> None:
     except (KeyError, UserError):
         facts.unknown.append(f"{role}: {encoder}")
         return
-    precision, chosen = _precision(node, component)
-    on_cpu = node.inputs.get("device") == "cpu"
-    facts.loaded.append(Loaded(node.id, "text_encoder", component.id, None, precision, on_cpu=on_cpu, picked=True, chosen=chosen))
+    chosen, on_cpu = _named_precision(node), node.inputs.get("device") == "cpu"
+    precision = chosen or component.compute_dtype
+    facts.loaded.append(
+        Loaded(node.id, "text_encoder", component.id, None, precision, on_cpu=on_cpu, picked=True, chosen=chosen is not None)
+    )
 
 
-def _precision(node: Node, component: ComponentEntry) -> tuple[str | None, bool]:
-    """The precision of a loader of one component, and whether the node names it."""
+def _named_precision(node: Node) -> str | None:
+    """The precision that a loader names; None for `auto`, and where another node decides."""
     precision = node.inputs.get("precision")
-    return (component.compute_dtype, False) if precision in (None, "auto") else (str(precision), True)
+    return precision if isinstance(precision, str) and precision != "auto" else None
 
 
 def _native_loader(node: Node, inputs: tuple[tuple[str, str], ...], facts: GraphFacts) -> None:
