@@ -6,8 +6,8 @@ import argparse
 from typing import cast
 
 from ..loaders.component import Component, select_component
-from ..loaders.download_plan import check_disk, missing_bytes
-from ..loaders.downloads import check_gate, download, is_complete, licence_line, plan
+from ..loaders.download_plan import missing_bytes
+from ..loaders.downloads import check, download, is_complete, licence_line, plan
 from ..loaders.precision import PRECISIONS, QUANTISED_ROLES
 from ..loaders.registry import load_registry
 from ..memory.weights import WeightPrecision, weight_bytes
@@ -51,11 +51,7 @@ def run(args: argparse.Namespace) -> int:
     for part in (part for part in parts.values() if part.entry.parameters):
         print(f"in memory:   {_weights(part):,} bytes ({part.role}, {part.precision})")
     print(f"licence:     {licence_line(next(iter(parts.values())))}")
-    check_disk(list(lacking.values()))
-    for wanted in lacking.values():
-        check_gate(wanted)
-    if not args.dry_run:
-        download(list(lacking.values()))
+    (check if args.dry_run else download)(list(lacking.values()))
     return 0
 
 

@@ -32,10 +32,10 @@ def check_whole(place: ComponentFolder, entry: ComponentEntry) -> None:
     if place.file is not None:
         return
     missing = _missing_companions(place.folder, entry)
-    if missing is None and entry.parameters:
-        read_weight_files(place)
     if missing is not None:
         raise BrokenFilesError(f"{place.label} lacks {missing}: the download did not finish. Download it again.")
+    if entry.parameters:
+        read_weight_files(place)
 
 
 def _missing_companions(folder: Path, entry: ComponentEntry) -> str | None:

@@ -29,7 +29,7 @@ class Component:
     """One part of one model, as a value.
 
     `model` and `role` name it within its model; `id` is the registry's component, which other models may share. `source` is
-    `AUTO_SOURCE`, the name of a folder below ComfyUI's `models/diffusers`, or a text encoder's file `text_encoders/NAME.safetensors`.
+    `AUTO_SOURCE`, the name of a folder below ComfyUI's `models/diffusers`, or a single file of another folder, `KIND/NAME.safetensors`.
     With `offload_group` the first `resident_blocks` blocks stay on the device. A VAE with a `tile` works on overlapping squares of so many
     pixels (0: the VAE's own choice) one after the other: less memory, more time. `loras` lie beside a transformer's weights, in the order
     given. `step_cache` is put onto the module for the length of a run; all else decides which loaded module the handle means.

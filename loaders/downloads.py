@@ -67,13 +67,6 @@ def is_complete(component: Component) -> bool:
     return find(component) is not None
 
 
-def missing_bytes(component: Component) -> int | None:
-    """Bytes that a run would download for the component, from the registry alone; None where the registry does not know them."""
-    if is_complete(component):
-        return 0
-    return component.entry.bytes_at(component.location) or None
-
-
 def plan(component: Component) -> DownloadPlan:
     """Ask the hub for the files of a component; nothing is written. Raises DownloadError when the hub does not answer."""
     from huggingface_hub import HfApi, constants
@@ -102,9 +95,7 @@ def download(plans: Sequence[DownloadPlan]) -> None:
         DownloadError: the hub fails; what has arrived is kept and continued next time.
         Interrupted: the user stopped; likewise.
     """
-    check_disk(plans)
-    for wanted in plans:
-        check_gate(wanted)
+    check(plans)
     bar, done = host.current().progress(max(1, sum(wanted.total_bytes for wanted in plans))), 0
     for wanted in plans:
         for file in wanted.files:
@@ -114,6 +105,13 @@ def download(plans: Sequence[DownloadPlan]) -> None:
                     _enter_in_cache(wanted, file)
             done += file.size
             bar.update(done)
+
+
+def check(plans: Sequence[DownloadPlan]) -> None:
+    """Refuse before anything is transferred: a disk that is too small for all plans together, a gate that this user may not pass."""
+    check_disk(plans)
+    for wanted in plans:
+        check_gate(wanted)
 
 
 def _advance(bar: Progress, before: int, size: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .file_conversion import convert
-from .quantise import kept_in_fp32
+from .quantise import has_name, kept_in_fp32
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def build_module(cls: Any, folder: Path, tensors: dict[str, torch.Tensor], dtype
     converted = convert(cls.__name__, tensors, config)
     # One after the other, so that a cast of the whole never stands beside what is cast.
     for name in list(converted):
-        converted[name] = converted[name].to(torch.float32 if kept.intersection(name.split(".")) else dtype)
+        converted[name] = converted[name].to(torch.float32 if has_name(name, kept) else dtype)
     missing, unexpected = module.load_state_dict(converted, strict=False, assign=True)
     if not kept:
         # As from_pretrained: buffers too, unless parts keep another dtype.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GGUF = ".gguf"
 _ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
 """Key of the shape of a tensor that city96's converter flattened, since the format has at most four sides."""
-_ROWS_AT_ONCE = 1 << 24
+_NUMBERS_AT_ONCE = 1 << 24
 """Numbers that are dequantised at once, so that float32 copies stay small beside the result."""
 
 # The value types of the format (docs/gguf.md of ggml), as `struct` names them.
@@ -128,7 +128,7 @@ def _dequantised(data: Any, kind: Any, shape: Shape, dtype: torch.dtype) -> torc
         return torch.from_numpy(data).view(getattr(torch, plain)).view(shape)
     block, block_bytes = GGML_QUANT_SIZES[kind]
     result = torch.empty(math.prod(shape), dtype=dtype)
-    step = _ROWS_AT_ONCE // block * block
+    step = _NUMBERS_AT_ONCE // block * block
     for start in range(0, result.numel(), step):
         part = result[start : start + step]
         stored = data[start // block * block_bytes : (start + part.numel()) // block * block_bytes]

@@ -43,10 +43,7 @@ def is_file_source(source: str) -> bool:
 def file_sources(*architectures: str) -> list[str]:
     """The files that hold a part of a model of these architectures, or of any, as sources for a loader's menu. Reads headers alone."""
     wanted = set(parts_of(*architectures))
-    found = [
-        f"{kind}/{name}" for kind in FILE_KINDS for name, path in files_in(kind, SUFFIXES).items() if wanted & set(components_in(path))
-    ]
-    return sorted(found, key=str.lower)
+    return sorted((source for source, path in _all_files() if wanted & set(components_in(path))), key=str.lower)
 
 
 def find_file(source: str) -> Path:
