@@ -8,7 +8,7 @@ from typing import Any
 from ..host import current
 from ..video.formats import FORMATS, QUALITIES, SPEEDS
 from ..video.settings import settings_for
-from .video import shown_on_page
+from .video import reported
 
 FORMATS_OF_VIDEO = [name for name, form in FORMATS.items() if form.readable]
 
@@ -108,7 +108,5 @@ class VideoTimeline:
             tags=tags(prompt, extra_pnginfo) if host.embed_metadata else {},
             may_copy=copy_untouched,
         )
-        shown = shown_on_page(saved, "output" if save_output else "temp")
-        ui = {"video": [shown], "images": [{key: shown[key] for key in ("filename", "subfolder", "type")}], "animated": [True]}
-        path = "/".join(part for part in (saved.subfolder, saved.path.name) if part)
+        ui, path = reported(saved, save_output)
         return {"ui": ui, "result": (host.video_from_file(saved.path), path)}

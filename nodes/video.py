@@ -209,31 +209,26 @@ class VideoCombine:
             result = host.video_from_file(saved.path)
         else:
             result = video if video is not None else host.video_from_components(VideoComponents(images, settings.frame_rate, heard))
-        path = "/".join(part for part in (saved.subfolder, saved.path.name) if part)
-        shown = shown_on_page(saved, "output" if save_output else "temp")
-        ui: dict[str, Any] = {"video": [shown]}
-        if saved.path.is_file():
-            # What native save nodes say too: the page's own preview, its list of results and API clients read these two.
-            ui |= {"images": [{key: shown[key] for key in ("filename", "subfolder", "type")}], "animated": [True]}
+        ui, path = reported(saved, save_output)
         return {"ui": ui, "result": (result, images, path)}
 
 
+def reported(saved: SavedVideo, save_output: bool) -> tuple[dict[str, Any], str]:
+    """What a node that saved a video tells the page and API clients, and the file's path below its folder."""
+    shown = shown_on_page(saved, "output" if save_output else "temp")
+    ui: dict[str, Any] = {"video": [shown]}
+    if saved.path.is_file():
+        # What native save nodes say too: the page's own preview, its list of results and API clients read these two.
+        ui |= {"images": [{key: shown[key] for key in ("filename", "subfolder", "type")}], "animated": [True]}
+    return ui, "/".join(part for part in (saved.subfolder, saved.path.name) if part)
+
+
 def shown_on_page(saved: SavedVideo, kind: str) -> dict[str, Any]:
-    """What the page needs to show the file. The rate is a fraction, so that the player can step by exact frames."""
-    return {
-        "filename": saved.path.name,
-        "subfolder": saved.subfolder,
-        "type": kind,
-        "format": saved.mime,
-        "frame_rate": [saved.frame_rate.numerator, saved.frame_rate.denominator],
-        "frame_count": saved.frame_count,
-        "duration": saved.seconds,
-        "width": saved.width,
-        "height": saved.height,
-        "has_audio": saved.has_sound,
-        "has_alpha": saved.has_alpha,
-        "notes": list(saved.notes),
-    }
+    """What the page needs to show the file."""
+    from ..video.stored import playable
+
+    shown = playable(saved.path.name, saved.subfolder, kind, saved, mime=saved.mime, has_audio=saved.has_sound)
+    return shown | {"has_alpha": saved.has_alpha, "notes": list(saved.notes)}
 
 
 def _is_linked(prompt: Mapping[str, Any] | None, node_id: Any, output: int) -> bool:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
 from .audio import Sound, SoundTrack
 from .edit_copy import add_stream, can_be_copied, copied
 from .edit_render import EditedFrames, sound_of_edit
 from .edits import Edit
-from .encode import SavedVideo, save_video
+from .encode import SavedVideo, check_count, read_back, save_video, told
 from .files import Claim, claim
-from .info import read_info
 
 if TYPE_CHECKING:
     from ..host.base import Surroundings
@@ -44,17 +41,10 @@ def save_edit(
     if sound is not None:
         sound = sound.cut_to(edit.frame_count / edit.frame_rate)
     taken = claim(folder, prefix, "." + settings.format.extension, width=edit.width, height=edit.height)
-    try:
+    with taken, told(taken, settings):
         _write(edit, settings, host, taken, sound, tags)
-        with taken.part.open("r+b") as file:
-            os.fsync(file.fileno())
-        found = read_info(taken.part, name=taken.name).frame_count
-        if found != edit.frame_count:
-            raise UserError(f"{taken.name} came out with {found} of {edit.frame_count} frames; the unfinished file was removed.")
+        check_count(taken, read_back(taken).frame_count, edit.frame_count)
         final = taken.publish()
-    except BaseException:
-        taken.discard()
-        raise
     return SavedVideo(
         path=final,
         subfolder=taken.subfolder,
@@ -88,7 +78,7 @@ def _write(edit: Edit, settings: Settings, host: Surroundings, taken: Claim, sou
         for piece in track.rest() if track is not None else ():
             container.mux(piece)
         container.close()
-    except BaseException:
+    except BaseException:  # whatever it is, the file must be let go of before it is removed
         with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
             container.close()
         raise

@@ -188,10 +188,11 @@ def _size(value: object) -> tuple[int, int]:
 
 
 def state_of_files(text: str, host: Host) -> str:
-    """Something that differs when a file of the list has changed; the text itself where the list cannot be read."""
+    """Something that differs when a file of the list has changed; the text itself where the list cannot be read. Opens no file."""
     try:
-        edit = parse_edit(text, host)
-    except UserError:
+        value = json.loads(text)
+        named = [*value["clips"], *filter(None, [value.get("audio")])]
+        files = [stored_file(entry["file"], host) for entry in named]
+    except (UserError, ValueError, LookupError, TypeError, AttributeError):
         return text
-    files = [clip.file for clip in edit.clips] + ([edit.track.file] if edit.track else [])
     return json.dumps([[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files])

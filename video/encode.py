@@ -9,6 +9,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,7 @@ from .audio import Sound, frames_that_fit
 from .colour import Converter
 from .files import Claim, claim
 from .frames import FrameSource, TensorFrames, to_pixels
-from .info import read_info
+from .info import VideoInfo, read_info
 from .replay import Spool, in_order, play_order
 from .settings import Settings
 from .writer import ContainerWriter, PictureWriter, Writer, picture_name
@@ -82,17 +83,38 @@ def save_video(
     is_folder = not settings.format.muxer
     extension = "" if is_folder else "." + settings.format.extension
     taken = claim(folder, prefix, extension, width=source.width, height=source.height, is_folder=is_folder)
-    try:
+    with taken, told(taken, settings, lambda: job.source_error):
         final = job.run(taken)
-    except BaseException as error:
-        taken.discard()
+    return job.result(final, taken.subfolder)
+
+
+@contextmanager
+def told(taken: Claim, settings: Settings, of_the_source: Callable[[], BaseException | None] = lambda: None) -> Iterator[None]:
+    """Logs what ends the block, and says errors of the encoder and the disk in a sentence; those of the frames' source stay as they are."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
         stopped = isinstance(error, KeyboardInterrupt | Interrupted) or "Interrupt" in type(error).__name__
         logger.info("%s %s; the unfinished file was removed.", taken.name, "was stopped" if stopped else "failed")
-        explained = None if error is job.source_error else _explain(error, settings)
+        explained = None if error is of_the_source() else _explain(error, settings)
         if explained is None:
             raise
         raise explained from error
-    return job.result(final, taken.subfolder)
+
+
+def read_back(taken: Claim) -> VideoInfo:
+    """What the part holds, once all of it is on the disk."""
+    with taken.part.open("r+b") as file:
+        os.fsync(file.fileno())
+    return read_info(taken.part, name=taken.name)
+
+
+def check_count(taken: Claim, found: int, expected: int) -> None:
+    """Raises UserError when the part has another number of frames."""
+    if found != expected:
+        raise UserError(
+            f"{taken.name} came out with {found} of {expected} frames; the unfinished file was removed. Check the free space on the disk."
+        )
 
 
 def _explain(error: BaseException, settings: Settings) -> UserError | None:
@@ -255,17 +277,11 @@ class _Job:
             first = read_info(taken.part / picture_name(taken.name, 1))
             found = written if first.frame_count else 0
         else:
-            with taken.part.open("r+b") as file:
-                os.fsync(file.fileno())
-            info = read_info(taken.part, name=taken.name)
+            info = read_back(taken)
             found = info.frame_count
             if self.sound is not None and info.audio is None:
                 raise UserError(f"{taken.name} came out without its sound; nothing was saved. Try another format.")
-        if found != len(self.order):
-            raise UserError(
-                f"{taken.name} came out with {found} of {len(self.order)} frames; the unfinished file was removed. Check the free "
-                f"space on the disk."
-            )
+        check_count(taken, found, len(self.order))
 
     def result(self, final: Path, subfolder: str) -> SavedVideo:
         if not self.settings.format.muxer:

@@ -44,13 +44,23 @@ class _Template:
 
 
 class Claim:
-    """A claimed name: `part` may be written; `publish` gives it its final name, `discard` removes it."""
+    """A claimed name: `part` may be written; `publish` gives it its final name, `discard` removes it.
+
+    As a context it discards when the block raises, whatever it is.
+    """
 
     def __init__(self, folder: Path, template: _Template, extension: str, counter: int, is_folder: bool) -> None:
         self._folder, self._template, self._extension, self._counter = folder, template, extension, counter
         self._is_folder = is_folder
         self.subfolder = "/".join(template.folders)
         self.part = folder / (self.name + PART)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.discard()
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from .info import VideoInfo, read_info
 
 if TYPE_CHECKING:
     from ..host.base import Host
+    from .encode import SavedVideo
 
 KINDS = ("output", "temp", "input")
 _COUNTER = re.compile(r"_?\d{5}_?$")
@@ -43,17 +44,23 @@ def stored_file(name: object, host: Host) -> Path:
 def describe(file: Path, subfolder: str, kind: str, info: VideoInfo) -> dict[str, Any]:
     """What the page needs to play a file, in the form that VideoCombine reports."""
     by_extension = {"." + form.extension: form.mime for form in FORMATS.values()}
+    mime = by_extension.get(file.suffix.lower(), "video/" + file.suffix[1:].lower())
+    return playable(file.name, subfolder, kind, info, mime=mime, has_audio=info.audio is not None)
+
+
+def playable(filename: str, subfolder: str, kind: str, clip: VideoInfo | SavedVideo, *, mime: str, has_audio: bool) -> dict[str, Any]:
+    """What the page needs to play a clip. The rate is a fraction, so that the player can step by exact frames."""
     return {
-        "filename": file.name,
+        "filename": filename,
         "subfolder": subfolder,
         "type": kind,
-        "format": by_extension.get(file.suffix.lower(), "video/" + file.suffix[1:].lower()),
-        "frame_rate": [info.frame_rate.numerator, info.frame_rate.denominator],
-        "frame_count": info.frame_count,
-        "duration": float(info.seconds),
-        "width": info.width,
-        "height": info.height,
-        "has_audio": info.audio is not None,
+        "format": mime,
+        "frame_rate": [clip.frame_rate.numerator, clip.frame_rate.denominator],
+        "frame_count": clip.frame_count,
+        "duration": float(clip.seconds),
+        "width": clip.width,
+        "height": clip.height,
+        "has_audio": has_audio,
     }
 
 
@@ -74,16 +81,12 @@ def keep(name: Mapping[str, Any], host: Host) -> dict[str, Any]:
     inside = file.relative_to(host.temp_folder.resolve())
     # Without the tokens' sign: the copy is named after the file, not after a pattern.
     prefix = inside.with_name(_COUNTER.sub("", file.stem) or "video").as_posix().replace("%", "_")
-    taken = claim(host.output_folder, prefix, file.suffix, width=0, height=0)
     try:
-        shutil.copyfile(file, taken.part)
-        with taken.part.open("r+b") as copy:
-            os.fsync(copy.fileno())
-        kept = taken.publish()
+        with claim(host.output_folder, prefix, file.suffix, width=0, height=0) as taken:
+            shutil.copyfile(file, taken.part)
+            with taken.part.open("r+b") as copy:
+                os.fsync(copy.fileno())
+            kept = taken.publish()
     except OSError as error:
-        taken.discard()
         raise UserError(f"The copy could not be written ({error.strerror}); the preview is still in the temp folder.") from error
-    except BaseException:
-        taken.discard()
-        raise
     return describe(kept, taken.subfolder, "output", read_info(kept))
