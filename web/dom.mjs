@@ -1,12 +1,11 @@
 // Elements, sizes in words, and DOM widgets that only show something.
 // @ts-check
+import { addStyles } from "./styles.mjs";
 import { STYLES } from "./theme.mjs";
 import { decimal } from "./words.mjs";
 
 const GB = 1e9;
 const GIB = 2 ** 30;
-
-let styled = false;
 
 /**
  * An element: `el("p", { class: "note", onclick }, "text", child)`. Texts are never read as HTML.
@@ -32,12 +31,7 @@ export function el(tag, attributes = {}, ...children) {
  * @param {...any} children
  */
 export function root(tag, attributes = {}, ...children) {
-  if (!styled) {
-    styled = true;
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(STYLES);
-    document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
-  }
+  addStyles(STYLES);
   return el(tag, { ...attributes, class: `advanced-models ${attributes.class ?? ""}`.trim() }, ...children);
 }
 

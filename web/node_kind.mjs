@@ -2,7 +2,10 @@
 // @ts-check
 
 /**
- * The id of a node's class as we call it: ours has an addition where another pack has taken the id.
- * @param {any} node
+ * The id of a class as we call it: ours has an addition where another pack has taken the id.
+ * @param {string} id
  */
-export const kind = (node) => String(node.comfyClass).replace(/ \(Advanced Models\)$/, "");
+export const ownId = (id) => id.replace(/ \(Advanced Models\)$/, "");
+
+/** @param {any} node */
+export const kind = (node) => ownId(String(node.comfyClass));

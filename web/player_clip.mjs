@@ -63,6 +63,18 @@ export function key({ filename, subfolder, type }) {
   return `${type}/${subfolder}/${filename}`;
 }
 
+/** `output/a/b.mp4`: a file as a user writes it. @param {{ filename: string, subfolder: string, type: string }} file */
+export const pathOf = (file) => key(file).replace("//", "/");
+
+/**
+ * The file of such a path, as the server names files.
+ * @param {string} path
+ */
+export function fileOf(path) {
+  const [type, ...rest] = path.trim().split("/");
+  return { filename: rest.pop() ?? "", subfolder: rest.join("/"), type };
+}
+
 /** @param {{ filename: string, subfolder: string, type: string }} clip */
 export function address({ filename, subfolder, type }) {
   return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);

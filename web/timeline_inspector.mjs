@@ -1,6 +1,7 @@
 // The fields of the chosen clip, and the sound of the whole timeline.
 // @ts-check
 import { el } from "./dom.mjs";
+import { fileOf, pathOf } from "./player_clip.mjs";
 import { SPEEDS } from "./timeline_edits.mjs";
 import { t } from "./words.mjs";
 
@@ -44,9 +45,8 @@ export function makeInspector(editor) {
   );
   const start = numberField(t("from second"), { min: 0, step: 0.1, value: 0 }, () => setTrack());
   const setTrack = () => {
-    const [type, ...rest] = track.value.trim().split("/");
-    const filename = rest.pop();
-    editor.commit({ ...editor.edit, audio: filename ? { file: { filename, subfolder: rest.join("/"), type }, start: Math.max(0, Number(start.input.value) || 0) } : null });
+    const file = fileOf(track.value);
+    editor.commit({ ...editor.edit, audio: file.filename ? { file, start: Math.max(0, Number(start.input.value) || 0) } : null });
   };
   const element = el("div", {}, clip, el("div", { class: "fields" }, el("label", {}, t("Sound"), " ", track), start.label));
 
@@ -54,7 +54,7 @@ export function makeInspector(editor) {
   function show(part) {
     clip.hidden = !part;
     const { audio } = editor.edit;
-    track.value = audio ? [audio.file.type, audio.file.subfolder, audio.file.filename].filter(Boolean).join("/") : "";
+    track.value = audio ? pathOf(audio.file) : "";
     start.input.value = String(audio?.start ?? 0);
     if (!part) return;
     /** @type {HTMLElement} */ (clip.firstElementChild).textContent = part.file.filename;

@@ -1,7 +1,7 @@
 // The VideoTimeline node that the timeline writes into.
 // @ts-check
 import { app } from "../../scripts/app.js";
-import { kind } from "./node_kind.mjs";
+import { kind, ownId } from "./node_kind.mjs";
 
 const WIDGET = "edits";
 const EMPTY = '{"clips": []}';
@@ -47,7 +47,7 @@ export function nodeKey(node) {
 /** A new node in the middle of what is seen. */
 export function addTimelineNode() {
   const types = Object.keys(window.LiteGraph.registered_node_types);
-  const node = window.LiteGraph.createNode(types.find((type) => type.replace(/ \(Advanced Models\)$/, "") === "VideoTimeline"));
+  const node = window.LiteGraph.createNode(types.find((type) => ownId(type) === "VideoTimeline"));
   const [x, y, width, height] = app.canvas.visible_area;
   node.pos = [x + (width - node.size[0]) / 2, y + (height - node.size[1]) / 4];
   graph().add(node);

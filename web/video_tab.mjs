@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { el, root } from "./dom.mjs";
 import { everyWhileVisible } from "./memory_gauge.mjs";
-import { address, describe, isPicture, key, session, watchSession } from "./player_clip.mjs";
+import { address, describe, fileOf, isPicture, pathOf, session, watchSession } from "./player_clip.mjs";
 import { addStyles } from "./styles.mjs";
 import { TimelineEditor } from "./timeline_editor.mjs";
 import { poster } from "./video_tab_poster.mjs";
@@ -76,16 +76,4 @@ function byName(editor) {
   const form = el("form", { class: "row", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), add()) }, name, el("button", { type: "submit" }, t("Add file")));
   form.addEventListener("keydown", (event) => event.stopPropagation());
   return el("div", {}, form, problem);
-}
-
-/** @param {{ filename: string, subfolder: string, type: string }} file */
-export const pathOf = (file) => key(file).replace("//", "/");
-
-/**
- * `output/a/b.mp4` as the server names files.
- * @param {string} path
- */
-export function fileOf(path) {
-  const [type, ...rest] = path.trim().split("/");
-  return { filename: rest.pop() ?? "", subfolder: rest.join("/"), type };
 }
