@@ -1,5 +1,6 @@
 // TextEncoderPicker's output has the socket type of the role that is picked, so that the page refuses wrong wires while they are drawn.
 // @ts-check
+import { fits } from "./socket_types.mjs";
 
 /**
  * Give the output the type of the picked role now and whenever the role changes; wires that no longer fit are taken off.
@@ -32,8 +33,7 @@ function narrow(node, type) {
   output.type = type;
   for (const target of node.getOutputNodes(0) ?? []) {
     target.inputs.forEach((/** @type {any} */ input, /** @type {number} */ slot) => {
-      const fits = input.type === "*" || String(input.type).split(",").includes(type);
-      if (!fits && target.getInputNode(slot) === node) target.disconnectInput(slot);
+      if (!fits(type, input.type) && target.getInputNode(slot) === node) target.disconnectInput(slot);
     });
   }
   node.setDirtyCanvas?.(true, true);

@@ -1,6 +1,7 @@
 // Why a wire was refused: the page takes no wire between types that differ, and says nothing; this says what was tried and what belongs there.
 // @ts-check
 import { app } from "../../scripts/app.js";
+import { fits } from "./socket_types.mjs";
 import { t } from "./words.mjs";
 
 const SHOWN_MS = 10000;
@@ -76,16 +77,6 @@ function slotBelowPointer(wire) {
     slot = isInput ? node?.getInputOnPos([x, y]) : node?.getOutputOnPos([x, y]);
   }
   return slot && node !== wire.node ? { node, slot } : null;
-}
-
-/**
- * As the page itself decides it: types are equal, or one of several, or any.
- * @param {any} from
- * @param {any} to
- */
-function fits(from, to) {
-  const [one, other] = [from, to].map((type) => String(type).toUpperCase().split(","));
-  return one.includes("*") || other.includes("*") || one.some((type) => other.includes(type));
 }
 
 /** @param {any} node */
