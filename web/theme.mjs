@@ -13,6 +13,7 @@ export const STYLES = `
   width: 100%; height: 100%; overflow: auto; padding: 6px 8px; border-radius: 6px;
   background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #444);
 }
+.advanced-models.wire-tip { position: fixed; inset: auto; margin: 0; width: max-content; max-width: 320px; padding: 6px 8px; border: 1px solid var(--am-bad); border-inline-start-width: 4px; border-radius: 6px; background: var(--comfy-menu-bg, #222); pointer-events: none; }
 .advanced-models p { margin: 0 0 2px; }
 .advanced-models .quiet { color: var(--am-quiet); }
 .advanced-models .mark { display: inline-block; margin-inline-end: 4px; padding: 0 5px; border: 1px solid currentColor; border-radius: 8px; font-size: 11px; }

@@ -1,10 +1,12 @@
-// Why a wire was refused: the page takes no wire between types that differ, and says nothing; this says what was tried and what belongs there.
+// Why a wire is refused: the page takes no wire between types that differ, and says nothing; this says what was tried and what belongs there.
 // @ts-check
 import { app } from "../../scripts/app.js";
+import { root } from "./dom.mjs";
 import { fits } from "./socket_types.mjs";
 import { t } from "./words.mjs";
 
 const SHOWN_MS = 10000;
+const BESIDE = 16; // pixels between the pointer and what is said
 
 /** What a wire of a type carries. */
 const carried = () =>
@@ -39,31 +41,66 @@ const carried = () =>
     STRING: t("text"),
   });
 
-/** Say it whenever a wire of ours is let go on a slot that does not take it. */
+/** Say it beside the pointer while a wire of ours is over a slot that does not take it, and once more for reading when it is let go there. */
 export function explainRefusals() {
   const connector = app.canvas.linkConnector;
+  const tip = root("div", { class: "wire-tip", role: "tooltip", popover: "manual" });
+  app.canvas.canvas.parentElement.append(tip);
+  let reason = "";
   let connected = false;
+  // Before the page's own listeners: where nodes are HTML, they let nobody else hear of it while a wire is dragged.
+  window.addEventListener("pointermove", ({ clientX, clientY }) => {
+    if (connector.isConnecting) showBeside(tip, (reason = refusal(connector.renderLinks[0], clientX, clientY)), clientX, clientY);
+  }, { capture: true });
   connector.events.addEventListener("link-created", () => (connected = true));
-  // The last event of a drag, in either renderer; the wires are still known while it is told.
+  // The last event of a drag, in either renderer.
   connector.events.addEventListener("reset", () => {
-    const wire = connector.renderLinks[0];
-    const refused = wire && !connected && slotBelowPointer(wire);
+    if (reason && !connected) app.extensionManager.toast.add({ severity: "warn", summary: t("This wire was refused"), detail: reason, life: SHOWN_MS });
+    showBeside(tip, (reason = ""), 0, 0);
     connected = false;
-    if (!refused) return;
-    const [output, input] = wire.toType === "input" ? [{ node: wire.node, slot: wire.fromSlot }, refused] : [refused, { node: wire.node, slot: wire.fromSlot }];
-    if (!fits(output.slot.type, input.slot.type) && [output, input].some(({ node }) => isOurs(node))) explain(output.slot, input);
   });
+}
+
+/**
+ * @param {HTMLElement} tip
+ * @param {string} text none hides it
+ * @param {number} x
+ * @param {number} y
+ */
+function showBeside(tip, text, x, y) {
+  tip.textContent = text;
+  tip.togglePopover(text !== "");
+  tip.style.left = `${Math.min(x + BESIDE, window.innerWidth - tip.offsetWidth)}px`;
+  tip.style.top = `${Math.min(y + BESIDE, window.innerHeight - tip.offsetHeight)}px`;
+}
+
+/**
+ * Why the slot at a place of the window does not take a wire; empty where it does, where there is none, and between nodes of others.
+ * @param {any} wire
+ * @param {number} x
+ * @param {number} y
+ * @returns {string}
+ */
+function refusal(wire, x, y) {
+  const start = wire && { node: wire.node, slot: wire.fromSlot };
+  const end = wire && slotAt(wire, x, y);
+  if (!end) return "";
+  const [output, input] = wire.toType === "input" ? [start, end] : [end, start];
+  const refused = !fits(output.slot.type, input.slot.type) && [output, input].some(({ node }) => isOurs(node));
+  return refused ? reasonFor(output.slot, input) : "";
 }
 
 /**
  * The slot of another node at which the wire would end.
  * @param {any} wire
+ * @param {number} clientX
+ * @param {number} clientY
  * @returns {{ node: any, slot: any } | null}
  */
-function slotBelowPointer(wire) {
+function slotAt(wire, clientX, clientY) {
   const { canvas } = app;
   const isInput = wire.toType === "input";
-  const element = document.elementFromPoint(canvas.last_mouse[0], canvas.last_mouse[1]);
+  const element = document.elementFromPoint(clientX, clientY);
   // Where nodes are HTML, a slot's element has a key such as 12-in-0.
   const dot = element?.closest(".lg-slot, .lg-node-widget")?.querySelector("[data-slot-key]");
   const [, id, side, index] = /^(.*)-(in|out)-(\d+)$/.exec(/** @type {HTMLElement | null} */ (dot ?? null)?.dataset.slotKey ?? "") ?? [];
@@ -72,7 +109,7 @@ function slotBelowPointer(wire) {
     node = canvas.graph.nodes.find((/** @type {any} */ node) => String(node.id) === id);
     slot = isInput === (side === "in") ? node?.[isInput ? "inputs" : "outputs"][Number(index)] : null;
   } else if (element === canvas.canvas) {
-    const [x, y] = canvas.graph_mouse;
+    const [x, y] = canvas.convertEventToCanvasOffset({ clientX, clientY });
     node = canvas.graph.getNodeOnPos(x, y);
     slot = isInput ? node?.getInputOnPos([x, y]) : node?.getOutputOnPos([x, y]);
   }
@@ -88,10 +125,10 @@ function isOurs(node) {
  * @param {any} output
  * @param {{ node: any, slot: any }} input
  */
-function explain(output, { node, slot }) {
+function reasonFor(output, { node, slot }) {
   const known = carried();
   const named = (/** @type {any} */ type) => String(type).split(",").map((one) => known[one] ?? one).join(` ${t("or")} `);
-  const reason = t("{from} does not fit {to}: this wire carries {carried}, and {input} of {node} takes {wanted}.", {
+  return t("{from} does not fit {to}: this wire carries {carried}, and {input} of {node} takes {wanted}.", {
     from: String(output.type).replaceAll(",", "/"),
     to: String(slot.type).replaceAll(",", "/"),
     carried: named(output.type),
@@ -99,5 +136,4 @@ function explain(output, { node, slot }) {
     node: node.title,
     wanted: named(slot.type),
   });
-  app.extensionManager.toast.add({ severity: "warn", summary: t("This wire was refused"), detail: reason, life: SHOWN_MS });
 }

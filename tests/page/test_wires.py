@@ -1,11 +1,13 @@
-"""A wire that does not fit is refused where it is let go, and the page says what was tried and what belongs there."""
+"""A wire that does not fit is refused: the page says what was tried and what belongs there, while it is dragged and where it is let go."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from page_browser import GraphPage
+from page_browser import WINDOW, GraphPage
+
+REASON = "WAN_VAE does not fit FLUX_VAE: this wire carries a VAE of Wan, and vae of FLUX Decode takes a VAE of FLUX."
 
 
 def node(node_id: int, kind: str, x: int, values: list[Any]) -> dict[str, Any]:
@@ -22,8 +24,8 @@ def two(graph: GraphPage) -> GraphPage:
     return graph
 
 
-def drag(graph: GraphPage, output: tuple[int, int], target: tuple[int, int]) -> None:
-    """Drag from an output (node, slot) to an input, with the mouse."""
+def hold(graph: GraphPage, output: tuple[int, int], target: tuple[int, int]) -> None:
+    """Drag from an output (node, slot) to an input with the mouse, and stay there."""
     places = [graph.slot(*output, side="output"), graph.slot(*target, side="input")]
     mouse = graph.page.mouse
     mouse.move(*places[0])
@@ -31,7 +33,12 @@ def drag(graph: GraphPage, output: tuple[int, int], target: tuple[int, int]) -> 
     mouse.move((places[0][0] + places[1][0]) / 2, places[0][1] + 40, steps=4)
     mouse.move(*places[1], steps=6)
     graph.page.wait_for_timeout(200)
-    mouse.up()
+
+
+def drag(graph: GraphPage, output: tuple[int, int], target: tuple[int, int]) -> None:
+    """Drag from an output (node, slot) to an input, and let go."""
+    hold(graph, output, target)
+    graph.page.mouse.up()
 
 
 def links(graph: GraphPage) -> list[list[str]]:
@@ -60,10 +67,36 @@ def test_a_drop_on_the_canvas_says_nothing(two: GraphPage) -> None:
     assert two.page.get_by_text("does not fit").count() == 0
 
 
+def test_the_reason_is_beside_the_pointer_while_the_wire_is_dragged(two: GraphPage) -> None:
+    hold(two, (1, 0), (2, 0))
+    tip = two.page.get_by_role("tooltip").filter(has_text=REASON)
+    assert tip.is_visible()
+    box, pointer = tip.bounding_box(), two.slot(2, 0, side="input")
+    assert box is not None
+    assert 0 < box["x"] - pointer[0] < 40 and 0 < box["y"] - pointer[1] < 40
+    two.page.mouse.move(pointer[0] - 60, pointer[1] + 500, steps=4)
+    two.page.wait_for_timeout(100)
+    assert not tip.is_visible()
+    two.page.mouse.move(*pointer, steps=4)
+    assert tip.is_visible()
+    two.page.mouse.up()
+    two.page.wait_for_timeout(200)
+    assert not tip.is_visible()
+    assert links(two) == []
+
+
+def test_the_reason_stays_within_the_window(two: GraphPage) -> None:
+    two.page.evaluate("() => { app.canvas.ds.offset = [innerWidth - 680, 400]; app.canvas.setDirty(true, true); }")
+    two.page.wait_for_timeout(300)
+    hold(two, (1, 0), (2, 0))
+    box = two.page.get_by_role("tooltip").filter(has_text=REASON).bounding_box(timeout=5000)
+    two.page.mouse.up()
+    assert box is not None and box["width"] > 200 and box["x"] + box["width"] <= WINDOW["width"]
+
+
 # Last: its message stays for a while.
 def test_what_does_not_fit_is_refused_with_the_reason(two: GraphPage) -> None:
     drag(two, (1, 0), (2, 0))
     two.page.get_by_text("This wire was refused").first.wait_for()
-    reason = "WAN_VAE does not fit FLUX_VAE: this wire carries a VAE of Wan, and vae of FLUX Decode takes a VAE of FLUX."
-    assert two.page.get_by_text(reason).last.is_visible()
+    assert two.page.get_by_text(REASON).last.is_visible()
     assert links(two) == []
