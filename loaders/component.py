@@ -84,7 +84,8 @@ def select_component(
 ) -> Component:
     """The handle for one role of a registry model. Raises UserError for an unknown model, role, precision or device.
 
-    A quantised precision is for the large networks; a VAE or an image encoder keeps its own.
+    A quantised precision is for the large networks; a VAE or an image encoder keeps its own. `auto` keeps a transformer's GGUF file, where
+    that is what the source gives, as it is.
     """
     if device not in DEVICES:
         raise UserError(f"There is no device '{device}'; choose one of {', '.join(DEVICES)}.")
@@ -95,7 +96,12 @@ def select_component(
     entry = load_registry().component(component_id)
     if precision in QUANTISED and not role.startswith(QUANTISED_ROLES):
         precision = "auto"
-    return Component(component_id, role, model.id, resolve_precision(precision, entry), source, device)
+    component = Component(component_id, role, model.id, resolve_precision(precision, entry), source, device)
+    if precision == "auto" and role.startswith(QUANTISED_ROLES):
+        from .as_stored import is_kept_gguf  # it needs this module's handles
+
+        component = replace(component, precision="gguf") if is_kept_gguf(component) else component
+    return component
 
 
 def role_of_socket(model_id: str, socket: str) -> str:

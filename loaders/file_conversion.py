@@ -113,8 +113,8 @@ def _flux(tensors: Tensors) -> Tensors:
             continue
         names = _FLUX_NAMES if not block else _FLUX_SINGLE if block.startswith("single") else _FLUX_DOUBLE
         if part == "final_layer.adaLN_modulation.1":
-            # BFL: shift, scale; diffusers: scale, shift.
-            tensor = torch.cat(tensor.chunk(2)[::-1])
+            # BFL: shift, scale; diffusers: scale, shift. A list, since a matrix that stays quantised would not survive a tuple.
+            tensor = torch.cat(list(tensor.chunk(2))[::-1])
         converted[f"{block}{names.get(part, part)}.{kind}"] = tensor
     return converted
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .file_conversion import convert
+from .gguf_layers import hold_stored
 from .quantise import has_name, kept_in_fp32
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def build_module(cls: Any, folder: Path, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> tuple[torch.nn.Module, dict[str, Any]]:
     """A module of the class with the config in `folder`, and what `from_pretrained` reports of its tensors.
 
-    Weights stay the mapped ones where they are stored in `dtype`. Raises RuntimeError for a tensor of another shape.
+    Weights stay the mapped ones where they are stored in `dtype`, and quantised where `read_tensors` left them so. Raises RuntimeError for
+    a tensor of another shape.
     """
     import torch
     from accelerate import init_empty_weights
@@ -30,11 +32,12 @@ def build_module(cls: Any, folder: Path, tensors: dict[str, torch.Tensor], dtype
         module = cls.from_config(config)
     kept = kept_in_fp32(module)
     converted = convert(cls.__name__, tensors, config)
+    held = hold_stored(module, converted, kept, dtype)
     # One after the other, so that a cast of the whole never stands beside what is cast.
     for name in list(converted):
         converted[name] = converted[name].to(torch.float32 if has_name(name, kept) else dtype)
     missing, unexpected = module.load_state_dict(converted, strict=False, assign=True)
     if not kept:
-        # As from_pretrained: buffers too, unless parts keep another dtype.
-        module.to(dtype)
-    return module, {"missing_keys": missing, "unexpected_keys": unexpected, "mismatched_keys": []}
+        # As from_pretrained: buffers too, unless parts keep another dtype. Of nn.Module, since diffusers' own `to` warns without a reason.
+        torch.nn.Module.to(module, dtype)
+    return module, {"missing_keys": set(missing) - held, "unexpected_keys": unexpected, "mismatched_keys": []}

@@ -19,14 +19,15 @@ _ASIDE = ("scaled_fp8", "scale_input", "input_scale", "comfy_quant", "spiece_mod
 """Tensors that are no weights: marks, scales of inputs for kernels in fp8, a tokenizer."""
 
 
-def read_tensors(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path, dtype: torch.dtype, *, as_stored: bool = False) -> dict[str, torch.Tensor]:
     """The file's tensors, mapped where they are stored as they are used; scaled fp8 weights times their scale, in `dtype`.
 
-    A scale is one factor for the whole of `X.weight`. Raises UserError for ComfyUI's other quantised formats, and as `read_gguf`.
+    A scale is one factor for the whole of `X.weight`. With `as_stored` a GGUF file's matrices stay quantised. Raises UserError for
+    ComfyUI's other quantised formats, and as `read_gguf`.
     """
     from safetensors.torch import load_file
 
-    stored = read_gguf(path, dtype) if path.suffix.lower() == GGUF else load_file(path)
+    stored = read_gguf(path, dtype, as_stored=as_stored) if path.suffix.lower() == GGUF else load_file(path)
     tensors = {own: stored[name] for name, own in own_names(list(stored)).items()}
     stored.clear()
     _multiply_scales(tensors, path.name, dtype)

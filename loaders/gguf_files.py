@@ -5,6 +5,7 @@ Transformers keep their authors' names; text encoders have llama.cpp's, which be
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import mmap
 import struct
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .gguf_layers import keeps, stored_matrix
 
 if TYPE_CHECKING:
     import torch
@@ -86,19 +88,24 @@ def gguf_shapes(path: Path) -> dict[str, Shape]:
     return {name: tensor.shape for name, tensor in _tensors(path).items()}
 
 
-def read_gguf(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def check_package() -> None:
+    """Raises UserError when the package that knows the quantisations is missing."""
+    if importlib.util.find_spec("gguf") is None:
+        raise UserError(
+            "GGUF files need the gguf package: run `python -m pip install gguf` with the Python that runs this, or choose a safetensors "
+            "file."
+        )
+
+
+def read_gguf(path: Path, dtype: torch.dtype, *, as_stored: bool = False) -> dict[str, torch.Tensor]:
     """Every tensor: those stored as plain numbers mapped as they are, the others dequantised by the `gguf` package and cast to `dtype`.
 
+    With `as_stored` matrices stay quantised and mapped where diffusers can dequantise them later (`gguf_layers`).
     Raises UserError when the package is missing, when it cannot dequantise a tensor, and when the file is cut short.
     """
-    try:
-        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-    except ImportError as error:
-        raise UserError(
-            f"{path.name} is a GGUF file, which needs the gguf package: run `python -m pip install gguf` with the Python that runs this, "
-            "or choose a safetensors file."
-        ) from error
+    check_package()
     import numpy as np
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     # Copy on write, since torch wants memory that it may write to.
     data, size = np.memmap(path, mode="c"), path.stat().st_size
@@ -115,7 +122,11 @@ def read_gguf(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         byte_count = math.prod(tensor.shape) // block * block_bytes
         if tensor.offset + byte_count > size:
             raise UserError(f"{path.name} is cut short: {name} is not all there. Download it again.")
-        tensors[name] = _dequantised(data[tensor.offset : tensor.offset + byte_count], kind, tensor.shape, dtype)
+        stored = data[tensor.offset : tensor.offset + byte_count]
+        if as_stored and len(tensor.shape) == 2 and keeps(kind):
+            tensors[name] = stored_matrix(stored, kind, tensor.shape[0])
+        else:
+            tensors[name] = _dequantised(stored, kind, tensor.shape, dtype)
     return tensors
 
 

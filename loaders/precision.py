@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from ..errors import UserError, first_line
+from .gguf_files import check_package
 
 if TYPE_CHECKING:
     import torch
 
     from .schema import ComponentEntry, Dtype
 
-Precision = Literal["auto", "bf16", "fp16", "fp32", "fp8", "int8", "nf4"]
-"""`auto` is the compute dtype that the registry names for the component. fp8 is layerwise casting, int8 and nf4 are bitsandbytes'."""
+Precision = Literal["auto", "bf16", "fp16", "fp32", "fp8", "int8", "nf4", "gguf"]
+"""`auto` is the compute dtype that the registry names for the component. fp8 is layerwise casting, int8 and nf4 are bitsandbytes', gguf is
+what a transformer's GGUF file holds: `auto` becomes it where such a file is the source."""
 
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-QUANTISED: tuple[Precision, ...] = ("fp8", "int8", "nf4")
+PRECISIONS: tuple[Precision, ...] = tuple(name for name in get_args(Precision) if name != "gguf")
+"""What can be chosen."""
+QUANTISED: tuple[Precision, ...] = ("fp8", "int8", "nf4", "gguf")
 """Held in fewer bits than they compute in, which is the component's compute dtype."""
 PLAIN: tuple[Precision, ...] = tuple(name for name in PRECISIONS if name not in QUANTISED)
 
@@ -60,6 +63,8 @@ def check_precision(precision: Precision, device_type: str) -> None:
     """
     if precision == "fp8" and device_type == "mps":
         raise PrecisionError("Apple's GPUs have no fp8 in torch: choose bf16.")
+    if precision == "gguf":
+        check_package()
     if precision in ("int8", "nf4"):
         try:
             import bitsandbytes  # noqa: F401

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import host
 from ..errors import UserError, first_line
 from ..host.environment import explain_import_error
+from .as_stored import check_gguf
 from .downloads import obtain
 from .file_modules import build_module
 from .file_tensors import read_tensors
@@ -68,7 +69,9 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
             if place.file is None:
                 module, report = cls.from_pretrained(place.folder, **options)
             elif entry.library == "diffusers":
-                module, report = build_module(cls, place.folder, read_tensors(place.file, dtype), dtype)
+                module, report = build_module(
+                    cls, place.folder, read_tensors(place.file, dtype, as_stored=component.precision == "gguf"), dtype
+                )
             else:
                 options |= {"config": cls.config_class.from_pretrained(place.folder), "state_dict": read_tensors(place.file, dtype)}
                 module, report = cls.from_pretrained(None, **options)
@@ -159,6 +162,7 @@ def check_config(component: Component, place: ComponentFolder) -> Precision | No
         raise BrokenFilesError(
             f"{place.label} holds a {named}, not the {component.entry.class_name} that the {component.label} needs. Choose another source."
         )
+    check_gguf(component, place)
     return check_stored(component, place, config, host.current().device().type)
 
 

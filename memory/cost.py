@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
+from ..loaders.as_stored import stored_weights
 from ..loaders.component import Component
 from ..loaders.downloads import is_complete
 from ..loaders.registry import Registry, load_registry
@@ -92,13 +93,15 @@ def catalogue(registry: Registry | None = None) -> list[dict[str, Any]]:
 def _part(component: Component) -> dict[str, Any]:
     entry = component.entry
     precision = component.precision if component.precision in WEIGHT_PRECISIONS else entry.compute_dtype
+    stored = stored_weights(component)
+    memory = stored[1] if stored else weight_bytes(component.id, cast(WeightPrecision, precision)) if entry.parameters else 0
     return {
         "id": component.id,
         "role": component.role,
         "precision": component.precision,
         "download_bytes": entry.bytes_at(component.location),
         "here": is_complete(component),
-        "memory_bytes": weight_bytes(component.id, cast(WeightPrecision, precision)) if entry.parameters else 0,
+        "memory_bytes": memory,
     }
 
 

@@ -140,8 +140,9 @@ class StageEstimate:
 
 
 def held_as(precision: WeightPrecision) -> str:
-    """The layout of the activations' forms that a precision belongs to: bf16 and fp16 compute alike."""
-    return "half" if precision in ("bf16", "fp16") else precision
+    """The layout of the activations' forms that a precision belongs to: bf16 and fp16 compute alike, and gguf dequantises a layer's whole
+    weight for each call, as nf4 does."""
+    return {"bf16": "half", "fp16": "half", "gguf": "nf4"}.get(precision, precision)
 
 
 @cache

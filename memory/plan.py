@@ -18,10 +18,10 @@ from .plan_options import Figures, Option, combinations, worthwhile
 from .plan_values import Backends, Choice, Machine, Part, Pin, Plan, StageNeed, Wishes, compatible
 from .weights import WeightPrecision, weight_bytes
 
-QUALITY_LOST: Mapping[str, float] = {"bf16": 0.0, "fp16": 0.0, "fp32": 0.0, "fp8": 0.015, "int8": 0.01, "nf4": 0.05}
+QUALITY_LOST: Mapping[str, float] = {"bf16": 0.0, "fp16": 0.0, "fp32": 0.0, "fp8": 0.015, "int8": 0.01, "nf4": 0.05, "gguf": 0.0}
 """How much worse pictures get, on a scale on which 1 doubles the patience a plan has to be worth. A judgement, not a measurement."""
-SLOWDOWN: Mapping[str, float] = {"bf16": 1.0, "fp16": 1.0, "fp32": 2.0, "fp8": 1.08, "int8": 2.2, "nf4": 1.05}
-"""Step time against bf16; fp8, int8, nf4 from the HF dataset derekl35/diffusers-quantization-benchmarks (H100)."""
+SLOWDOWN: Mapping[str, float] = {"bf16": 1.0, "fp16": 1.0, "fp32": 2.0, "fp8": 1.08, "int8": 2.2, "nf4": 1.05, "gguf": 1.2}
+"""Step time against bf16; fp8, int8, nf4 from the HF dataset derekl35/diffusers-quantization-benchmarks (H100), gguf assumed."""
 _TILES_SLOWDOWN = 1.3
 _TILES_LOST = 0.002
 _VAE_HALF_LOST = 0.005
@@ -133,7 +133,7 @@ def _choices(members: Sequence[Part], wishes: Wishes, pin: Pin) -> Iterator[Choi
     held = [precision]
     if precision == "fp32" and kind != "image_encoder" and not pin.precision:
         held.append("bf16")
-    if not pin.precision and not wishes.forbid_quantisation and kind != "image_encoder" and precision not in _QUANTISED:
+    if not pin.precision and not wishes.forbid_quantisation and kind != "image_encoder" and precision not in (*_QUANTISED, "gguf"):
         held += [name for name in _QUANTISED if name not in held]
     places = ["resident", "offload_model", "offload_group"]
     if kind in ("text_encoder", "image_encoder"):

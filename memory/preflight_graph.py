@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from ..errors import UserError
+from ..loaders.as_stored import stored_weights
+from ..loaders.component import AUTO_SOURCE, select_component
 from ..loaders.registry import load_registry
 from ..loaders.schema import Model
 from ..workflows.prompt import Link, Node, Prompt
@@ -137,7 +139,19 @@ def _our_loader(node: Node, facts: GraphFacts) -> None:
     for role, entry in model.entries.items():
         if entry.parameters:
             follows = chosen is not None and role.startswith(("transformer", "text_encoder", "model"))
-            facts.loaded.append(Loaded(node.id, role, entry.id, model.id, chosen if follows else entry.compute_dtype, chosen=follows))
+            held, size = _held(node, model.id, role, chosen if follows else None) or (chosen if follows else entry.compute_dtype, None)
+            facts.loaded.append(Loaded(node.id, role, entry.id, model.id, held, size=size, chosen=follows))
+
+
+def _held(node: Node, model: str, role: str, chosen: str | None) -> tuple[str, int] | None:
+    """How files that are here hold weights that stay so, and their bytes."""
+    source = node.inputs.get("source", AUTO_SOURCE)
+    if role == "transformer_2" and node.inputs.get("source_2", AUTO_SOURCE) != AUTO_SOURCE:
+        source = node.inputs["source_2"]
+    try:
+        return stored_weights(select_component(model, role, precision=cast(Any, chosen or "auto"), source=str(source)))
+    except UserError:
+        return None
 
 
 def _our_vae(node: Node, facts: GraphFacts) -> None:

@@ -18,6 +18,8 @@ from advanced_models.loaders.component import select_component
 from advanced_models.loaders.precision import PrecisionError
 from advanced_models.loaders.prequantised import read_onto_the_cpu
 from advanced_models.loaders.store import Store
+from advanced_models.memory.cost import cost_of
+from advanced_models.memory.preflight import preflight_of_prompt
 from safetensors.torch import load_file
 from test_precision import inputs_of, result
 
@@ -83,6 +85,16 @@ def test_weights_are_used_as_they_are_stored(store: Store, repositories: Path, p
     with store.use(component) as (module,):
         assert {parameter.device.type for parameter in module.parameters()} == {"cpu"}
         assert not any(hasattr(child, "_hf_hook") for child in module.modules())
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("precision", SETTINGS)
+def test_they_count_as_they_are_stored(store: Store, repositories: Path, precision: Any, role: str) -> None:
+    stored = sum(path.stat().st_size for path in (repositories / "diffusers" / precision / role).glob("*.safetensors"))
+    assert cost_of([select_component("FLUX.1-dev", role, source=precision)])["memory_bytes"] == stored
+    graph = {"1": {"class_type": "FluxLoader", "inputs": {"model": "FLUX.1-dev", "precision": "auto", "source": precision}}}
+    part = next(part for part in preflight_of_prompt(graph).parts if part.name == role)
+    assert (part.precision, part.size) == (precision, stored)
 
 
 def test_the_libraries_are_left_as_they_were() -> None:
