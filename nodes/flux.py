@@ -10,7 +10,7 @@ from ..pipelines import flux
 from ..pipelines.flux_checks import SIZE_MULTIPLE, check_denoise, check_size
 from . import inputs
 from .conditioning import from_conditioning, to_conditioning
-from .latents import from_latent, to_latent
+from .latents import from_latent, mask_of, to_latent
 from .loader import Loader
 from .refusal import refusal
 from .sockets import CLIP_L, FLUX_TRANSFORMER, FLUX_VAE, SCHEDULER, T5_XXL
@@ -114,7 +114,7 @@ class FluxPromptEncode:
         return f"guidance {guidance} is not usable: give 0 to 100, or -1 for the model's own value."
 
     def encode(self, clip_l: Any, t5_xxl: Any, prompt: str, guidance: float = inputs.MODEL_DEFAULT, clip_prompt: str = "") -> tuple[Any]:
-        asked = None if guidance == inputs.MODEL_DEFAULT else guidance
+        asked = inputs.asked(guidance)
         return (to_conditioning(flux.encode_prompt(clip_l, t5_xxl, prompt, clip_prompt=clip_prompt, guidance=asked)),)
 
 
@@ -234,7 +234,7 @@ class FluxDenoise:
             steps=steps or None,
             strength=denoise,
             picture=None if latent is None else from_latent(latent),
-            mask=mask if latent is None or mask is not None else latent.get("noise_mask"),
+            mask=mask_of(latent, mask),
             scheduler=scheduler,
         )
         return ({"samples": samples},)

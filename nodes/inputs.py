@@ -22,6 +22,11 @@ MODEL_DEFAULT = -1.0
 """The value of a guidance that stands for the model's own."""
 
 
+def asked(guidance: float | None) -> float | None:
+    """A guidance widget's value, None where it leaves the choice to the model (or is linked and not known yet)."""
+    return None if guidance == MODEL_DEFAULT else guidance
+
+
 def precision(tooltip: str = "auto is what the model was trained for (bf16).") -> Input:
     """How the weights of the large networks are held."""
     return (list(PRECISIONS), {"default": "auto", "tooltip": f"How the weights are held. {tooltip} {_FITTING} {_QUANTISED}"})

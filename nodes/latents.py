@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..pipelines.flux import Picture
+
+if TYPE_CHECKING:
+    import torch
 
 POSTERIOR = "posterior"
 """Our own key beside `samples`: the parameters of the VAE's posterior, from which a run with a seed draws."""
@@ -24,3 +27,12 @@ def from_latent(latent: dict[str, Any]) -> Picture:
         if mean.shape == samples.shape and bool((mean == samples).all()):
             return Picture(samples, moments)
     return Picture(samples)
+
+
+def mask_of(latent: dict[str, Any] | None, mask: torch.Tensor | None) -> torch.Tensor | None:
+    """The MASK that was connected [B, H, W], else the one that the LATENT carries. Native nodes such as Set Latent Noise Mask keep it as
+    [B, 1, H, W]."""
+    if mask is not None or latent is None:
+        return mask
+    carried: torch.Tensor | None = latent.get("noise_mask")
+    return None if carried is None else carried.reshape(-1, *carried.shape[-2:])

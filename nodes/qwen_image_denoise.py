@@ -7,7 +7,7 @@ from typing import Any
 from ..pipelines import qwen_image
 from ..pipelines.qwen_image_checks import SIZE_MULTIPLE, check_size, check_strength
 from . import inputs
-from .latents import from_latent
+from .latents import from_latent, mask_of
 from .qwen_image import CATEGORY
 from .qwen_image_conditioning import from_conditioning
 from .refusal import refusal
@@ -120,10 +120,10 @@ class QwenImageDenoise:
             seed=seed,
             batch_size=batch_size,
             steps=steps or None,
-            true_cfg=None if true_cfg == inputs.MODEL_DEFAULT else true_cfg,
+            true_cfg=inputs.asked(true_cfg),
             strength=denoise,
             picture=None if latent is None else from_latent(latent),
-            mask=mask if latent is None or mask is not None else latent.get("noise_mask"),
+            mask=mask_of(latent, mask),
             layers=layers or None,
             scheduler=scheduler,
         )

@@ -11,7 +11,7 @@ from ..video.formats import FORMATS, QUALITIES, SPEEDS
 from ..video.settings import BIT_DEPTHS, ENCODERS, FASTEST_RATE, LONGEST_KEYFRAME_INTERVAL, MOST_PLAYS, SLOWEST_RATE, settings_for
 
 if TYPE_CHECKING:
-    from ..video.encode import SavedVideo
+    from ..video.saved import SavedVideo
 
 IMAGE_OUTPUT = 1
 

@@ -138,8 +138,8 @@ class WanDenoise:
                     check_size(width, height)
             if denoise is not None:
                 check_strength(denoise)
-            check_guidance(None if guidance == inputs.MODEL_DEFAULT else guidance, "guidance")
-            check_guidance(None if guidance_2 == inputs.MODEL_DEFAULT else guidance_2, "guidance_2")
+            check_guidance(inputs.asked(guidance), "guidance")
+            check_guidance(inputs.asked(guidance_2), "guidance_2")
             check_part(start_step or 0, end_step)
 
         return refusal(check)
@@ -177,8 +177,8 @@ class WanDenoise:
             frames=frames,
             seed=seed,
             steps=steps or None,
-            guidance=None if guidance == inputs.MODEL_DEFAULT else guidance,
-            guidance_2=None if guidance_2 == inputs.MODEL_DEFAULT else guidance_2,
+            guidance=inputs.asked(guidance),
+            guidance_2=inputs.asked(guidance_2),
             strength=denoise,
             image=image_of(positive),
             start=None if latent is None else from_latent(latent),

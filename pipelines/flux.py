@@ -16,6 +16,7 @@ from ..loaders.lora import schedule_changes, settings_of
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
 from ..memory.out_of_memory import within_memory
+from .defaults import own_steps
 from .flux_checks import (
     check_conditioning,
     check_denoise,
@@ -145,8 +146,8 @@ def denoise(
     vae_config = read_config(transformer.sibling("vae"))
     noise_schedule = STORE.companion(scheduler or transformer.sibling("scheduler"))
     changes = schedule_changes(transformer, scheduler)
-    own_steps, own_guidance = _defaults(transformer)
-    steps = steps or own_steps
+    own_guidance = _guidance(transformer)
+    steps = steps or own_steps(transformer)
     # What FluxImg2ImgPipeline.get_timesteps leaves of a schedule.
     left = math.ceil(steps * strength)
     check_step_cache(transformer, left, strength=strength)
@@ -193,13 +194,12 @@ def decode(vae: Component, latents: torch.Tensor) -> torch.Tensor:
     return pictures.movedim(1, -1).float().cpu()
 
 
-def _defaults(transformer: Component) -> tuple[int, float | None]:
-    """Steps and guidance where nobody asks for others: those of the registry LoRA on the transformer before the model's."""
-    settings, defaults = settings_of(transformer), transformer.model_entry.defaults
-    steps = defaults.steps or 28
-    if settings is None:
-        return steps, defaults.guidance
-    return settings.steps or steps, defaults.guidance if settings.guidance is None else settings.guidance
+def _guidance(transformer: Component) -> float | None:
+    """Guidance where nobody asks for another: that of the registry LoRA on the transformer before the model's."""
+    settings = settings_of(transformer)
+    if settings is None or settings.guidance is None:
+        return transformer.model_entry.defaults.guidance
+    return settings.guidance
 
 
 def _no_parts() -> dict[str, Any]:

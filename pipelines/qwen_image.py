@@ -18,6 +18,7 @@ from ..loaders.lora import schedule_changes, settings_of
 from ..loaders.sources import read_config
 from ..loaders.store import STORE
 from ..memory.out_of_memory import within_memory
+from .defaults import own_steps, own_value
 from .flux import Picture
 from .handles import check_transformer
 from .qwen_image_checks import check_conditioning, check_frames, check_latents, check_size, check_strength
@@ -87,9 +88,8 @@ def denoise(
     check_transformer(transformer, "QWEN_IMAGE_TRANSFORMER")
     model = transformer.model_entry
     kind = kind_of(model) or TEXT_TO_IMAGE
-    own_steps, own_cfg = _defaults(transformer)
-    steps = steps or own_steps
-    scale = own_cfg if true_cfg is None else true_cfg
+    steps = steps or own_steps(transformer)
+    scale = _true_cfg(transformer) if true_cfg is None else true_cfg
     check_size(width, height)
     check_strength(strength, has_picture=picture is not None, has_mask=mask is not None)
     guided = _guidance(scale, negative)
@@ -121,7 +121,7 @@ def denoise(
         else:
             # Of one prompt the pipeline makes the copies itself; edit pipelines take no more than one.
             count, copies = positive.embeds.shape[0], batch_size
-        frames = 1 if kind is not LAYERS else 1 + (layers or model.defaults.layers or 4)
+        frames = 1 if kind is not LAYERS else 1 + (layers or own_value(model, "layers"))
         pipeline = _sampler(kind, picture, mask)(
             **no_parts(kind) | {"transformer": module, "scheduler": type(schedule).from_config(schedule.config, **changes)}
         )
@@ -192,11 +192,12 @@ def _run(pipeline: Any, report: StepCallback, **call: Any) -> torch.Tensor:
     raise AssertionError("a run has at least one step")
 
 
-def _defaults(transformer: Component) -> tuple[int, float]:
-    """Steps and true_cfg where nobody asks for others: those of the registry LoRA on the transformer before the model's."""
-    settings, defaults = settings_of(transformer), transformer.model_entry.defaults
-    steps, scale = (None, None) if settings is None else (settings.steps, settings.true_cfg)
-    return steps or defaults.steps or 50, (defaults.true_cfg or 1.0) if scale is None else scale
+def _true_cfg(transformer: Component) -> float:
+    """true_cfg where nobody asks for another: that of the registry LoRA on the transformer before the model's; 1 is none."""
+    settings = settings_of(transformer)
+    if settings is None or settings.true_cfg is None:
+        return transformer.model_entry.defaults.true_cfg or 1.0
+    return settings.true_cfg
 
 
 def _guidance(scale: float, negative: Prompt | None) -> tuple[Prompt, ...]:
@@ -218,8 +219,8 @@ def _size(transformer: Component, kind: Kind, prompt: Prompt, picture: Picture |
     if prompt.references and (not width or kind is LAYERS):
         # Of several pictures the last one sets the size (QwenImageEditPlusPipeline.__call__).
         return 8 * prompt.references[-1].shape[-1], 8 * prompt.references[-1].shape[-2]
-    defaults = transformer.model_entry.defaults
-    return width or defaults.width or 1328, height or defaults.height or 1328
+    model = transformer.model_entry
+    return width or own_value(model, "width"), height or own_value(model, "height")
 
 
 def _sampler(kind: Kind, picture: Picture | None, mask: torch.Tensor | None) -> Any:

@@ -17,6 +17,7 @@ from ..loaders.sources import read_config
 from ..loaders.store import STORE
 from ..memory.out_of_memory import within_memory
 from . import wan_checks as checks
+from .defaults import own_steps
 from .handles import check_transformer
 from .prompt_cache import cached
 from .wan_decoding import decode
@@ -156,7 +157,7 @@ def denoise(
 
     check_transformer(wan, "WAN_TRANSFORMER")
     layout = layout_of(wan)
-    own_steps, own, own_2 = _defaults(wan)
+    own, own_2 = _guidance(wan)
     checks.check_strength(strength)
     checks.check_part(start_step, end_step)
     checks.check_guidance(guidance, "guidance")
@@ -171,7 +172,7 @@ def denoise(
     device = STORE.device_of(wan.transformer)
     schedule, timesteps = new_schedule(
         STORE.companion(scheduler or wan.transformer.sibling("scheduler")),
-        steps or own_steps,
+        steps or own_steps(*wan.components),
         strength,
         shift,
         device,
@@ -206,13 +207,12 @@ def denoise(
     return Latents(samples, normalised=normalised, unfinished=None if run.finished else pause(run))
 
 
-def _defaults(wan: WanTransformer) -> tuple[int, float, float | None]:
-    """Steps and both experts' guidance where nobody asks for others: those of the registry LoRA before the model's."""
+def _guidance(wan: WanTransformer) -> tuple[float, float | None]:
+    """Both experts' guidance where nobody asks for another: that of the registry LoRA before the model's; 1 is none."""
     settings, defaults = settings_of(*wan.components), wan.model_entry.defaults
-    steps = (settings.steps if settings is not None else None) or defaults.steps or 50
     if settings is not None and settings.guidance is not None:
-        return steps, settings.guidance, settings.guidance
-    return steps, 1.0 if defaults.guidance is None else defaults.guidance, defaults.guidance_2
+        return settings.guidance, settings.guidance
+    return 1.0 if defaults.guidance is None else defaults.guidance, defaults.guidance_2
 
 
 def _shape(

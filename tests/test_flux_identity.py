@@ -135,6 +135,24 @@ def test_changed_latents_are_not_drawn_from_the_old_posterior(use_host: object, 
     assert torch.equal(from_flipped, without_posterior)
 
 
+def test_a_mask_may_come_with_the_latent(use_host: object, flux_schnell: Path, picture: torch.Tensor, mask: torch.Tensor) -> None:
+    """As ComfyUI's Set Latent Noise Mask puts it there, [B, 1, H, W]; a mask of its own input counts before it."""
+    load, encode, denoise = (NODE_CLASS_MAPPINGS[name]() for name in ("FluxLoader", "FluxEncode", "FluxDenoise"))
+    transformer, clip_l, t5_xxl, vae, _ = load.select("FLUX.1-schnell", "fp32")
+    conditioning = NODE_CLASS_MAPPINGS["FluxPromptEncode"]().encode(clip_l, t5_xxl, PROMPT)[0]
+    with torch.inference_mode():
+        (latent,) = encode.encode(vae, picture)
+        carrying = latent | {"noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])}
+
+        def paint(**inputs: Any) -> torch.Tensor:
+            return denoise.denoise(transformer, conditioning, **SIZE, seed=SEED, steps=4, denoise=0.8, **inputs)[0]["samples"]
+
+        masked = paint(latent=latent, mask=mask)
+        assert torch.equal(paint(latent=carrying), masked)
+        assert torch.equal(paint(latent=carrying, mask=1 - mask), paint(latent=latent, mask=1 - mask))
+    assert not torch.equal(masked, paint(latent=latent))
+
+
 def test_denoise_zero_keeps_the_picture(use_host: object, flux_dev: Path, picture: torch.Tensor) -> None:
     load, encode, denoise = (NODE_CLASS_MAPPINGS[name]() for name in ("FluxLoader", "FluxEncode", "FluxDenoise"))
     transformer, clip_l, t5_xxl, vae, _ = load.select("FLUX.1-dev")

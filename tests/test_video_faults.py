@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from advanced_models.errors import Interrupted, UserError
-from advanced_models.video import encode, formats, writer
+from advanced_models.video import formats, writer
 from advanced_models.video.files import Claim
 from advanced_models.video.info import read_info
 from video_support import clip, host_in, left_over, save
@@ -25,7 +25,7 @@ from video_support import clip, host_in, left_over, save
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from advanced_models.video import encode, files, writer
+    from advanced_models.video import encode, files, saved, writer
     from video_support import clip, save
 
     folder, frames = Path(sys.argv[1]), 12
@@ -54,7 +54,7 @@ KILLED = """
         lambda: at_frame(11),
         lambda: before(writer.ContainerWriter, "close"),
         lambda: after(writer.ContainerWriter, "close"),
-        lambda: before(encode.os, "fsync"),
+        lambda: before(saved.os, "fsync"),
         lambda: before(files.Claim, "publish"),
         lambda: before(files.os, "link"),
         lambda: after(files.os, "link"),
@@ -240,7 +240,7 @@ def test_a_failing_publication_removes_the_part(tmp_path: Path, monkeypatch: pyt
     def fail(self: Claim) -> Path:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(encode.Claim, "publish", fail)
+    monkeypatch.setattr(Claim, "publish", fail)
     with pytest.raises(UserError, match="Permission denied"):
         save(tmp_path, clip(3))
     assert left_over(tmp_path / "output") == []

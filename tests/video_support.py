@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from advanced_models.host.standalone import StandaloneHost
-from advanced_models.video.encode import SavedVideo, save_video
+from advanced_models.video.encode import save_video
 from advanced_models.video.frames import frames_of
+from advanced_models.video.saved import SavedVideo
 from advanced_models.video.settings import settings_for
 
 needs_ffmpeg = pytest.mark.skipif(not (shutil.which("ffprobe") and shutil.which("ffmpeg")), reason="ffmpeg and ffprobe are not installed")

@@ -11,8 +11,9 @@ from .audio import Sound, SoundTrack
 from .edit_copy import add_stream, can_be_copied, copied
 from .edit_render import EditedFrames, sound_of_edit
 from .edits import Edit
-from .encode import SavedVideo, check_count, read_back, save_video, told
+from .encode import save_video
 from .files import Claim, claim
+from .saved import SavedVideo, check_count, read_back, told
 
 if TYPE_CHECKING:
     from ..host.base import Surroundings

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Interrupted, UserError
+from ..errors import UserError
 from .audio import Sound, frames_that_fit
 from .colour import Converter
 from .files import Claim, claim
 from .frames import FrameSource, TensorFrames, to_pixels
-from .info import VideoInfo, read_info
+from .info import read_info
 from .replay import Spool, in_order, play_order
+from .saved import SavedVideo, check_count, read_back, told
 from .settings import Settings
 from .writer import ContainerWriter, PictureWriter, Writer, picture_name
 
@@ -33,31 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MOST_CONVERTERS = 3
 _WAITING_FRAMES = 2  # beside one per converter
-
-
-@dataclass(frozen=True)
-class SavedVideo:
-    """A finished, verified file."""
-
-    path: Path
-    """The file; the first picture of a sequence."""
-    subfolder: str
-    frame_rate: Fraction
-    frame_count: int
-    width: int
-    height: int
-    mime: str
-    has_sound: bool
-    has_alpha: bool
-    notes: tuple[str, ...] = ()
-    """What was changed on the way, a sentence each."""
-
-    @property
-    def seconds(self) -> float:
-        return float(self.frame_count / self.frame_rate)
 
 
 def save_video(
@@ -86,51 +60,6 @@ def save_video(
     with taken, told(taken, settings, lambda: job.source_error):
         final = job.run(taken)
     return job.result(final, taken.subfolder)
-
-
-@contextmanager
-def told(taken: Claim, settings: Settings, of_the_source: Callable[[], BaseException | None] = lambda: None) -> Iterator[None]:
-    """Logs what ends the block, and says errors of the encoder and the disk in a sentence; those of the frames' source stay as they are."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        stopped = isinstance(error, KeyboardInterrupt | Interrupted) or "Interrupt" in type(error).__name__
-        logger.info("%s %s; the unfinished file was removed.", taken.name, "was stopped" if stopped else "failed")
-        explained = None if error is of_the_source() else _explain(error, settings)
-        if explained is None:
-            raise
-        raise explained from error
-
-
-def read_back(taken: Claim) -> VideoInfo:
-    """What the part holds, once all of it is on the disk."""
-    with taken.part.open("r+b") as file:
-        os.fsync(file.fileno())
-    return read_info(taken.part, name=taken.name)
-
-
-def check_count(taken: Claim, found: int, expected: int) -> None:
-    """Raises UserError when the part has another number of frames."""
-    if found != expected:
-        raise UserError(
-            f"{taken.name} came out with {found} of {expected} frames; the unfinished file was removed. Check the free space on the disk."
-        )
-
-
-def _explain(error: BaseException, settings: Settings) -> UserError | None:
-    """A sentence for errors of the encoder and of the disk; None for those that already speak, and for bugs."""
-    import av
-
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return UserError(
-            "The disk is full, so the video could not be written; the unfinished file was removed. Free some space and run again."
-        )
-    if isinstance(error, av.error.FFmpegError):
-        what = error.strerror or str(error)
-        return UserError(f"The encoder for {settings.format.name} failed ({what}); nothing was saved. Try another format, speed or size.")
-    if isinstance(error, OSError):
-        return UserError(f"The video could not be written ({error.strerror}); the unfinished file was removed.")
-    return None
 
 
 class _Job:

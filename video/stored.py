@@ -16,7 +16,7 @@ from .info import VideoInfo, read_info
 
 if TYPE_CHECKING:
     from ..host.base import Host
-    from .encode import SavedVideo
+    from .saved import SavedVideo
 
 KINDS = ("output", "temp", "input")
 _COUNTER = re.compile(r"_?\d{5}_?$")

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from advanced_models.host.standalone import StandaloneHost
-from advanced_models.video.encode import SavedVideo, save_video
+from advanced_models.video.encode import save_video
 from advanced_models.video.frames import frames_of
+from advanced_models.video.saved import SavedVideo
 from advanced_models.video.settings import settings_for
 
 BITS = 8
