@@ -17,9 +17,9 @@ export function iconButton(icon, label, onclick, pressed) {
   return el("button", { type: "button", title: label, "aria-label": label, "aria-pressed": pressed === undefined ? null : String(pressed), onclick }, picture);
 }
 
-/** @param {string} text @param {string} label @param {() => unknown} onclick */
-export function textButton(text, label, onclick) {
-  return el("button", { type: "button", title: label, "aria-label": label, onclick }, text);
+/** @param {string} text @param {string} label @param {() => unknown} onclick @param {boolean} [pressed] */
+export function textButton(text, label, onclick, pressed) {
+  return el("button", { type: "button", title: label, "aria-label": label, "aria-pressed": pressed === undefined ? null : String(pressed), onclick }, text);
 }
 
 /** @param {import("./player_view.mjs").Player} player */
@@ -33,6 +33,8 @@ export function makeControls(player) {
     el("select", { "aria-label": t("Speed"), title: t("Speed (j, k, l)"), onchange: () => player.setSpeed(Number(speed.value)) }, ...SPEEDS.map((value) => el("option", { value, selected: value === 1 }, `${value}×`)))
   );
   const play = iconButton("play", t("Play (space)"), () => player.toggle());
+  const first = textButton("[", t("Loop from this frame (i)"), () => player.mark("first"), false);
+  const last = textButton("]", t("Loop up to this frame (o)"), () => player.mark("last"), false);
   const loop = iconButton("refresh", t("Loop"), () => player.setLoop(!player.frames?.loops), true);
   const sound = iconButton("volume-off", t("Sound (m)"), () => player.setMuted(!player.muted), false);
   const download = el("a", { class: "button", title: t("Download"), "aria-label": t("Download") }, el("i", { class: "pi pi-download", "aria-hidden": "true" }));
@@ -43,13 +45,13 @@ export function makeControls(player) {
     iconButton("step-forward", t("One frame on (→)"), () => player.frames?.step(1)),
     el("label", {}, number, total),
     speed,
-    textButton("[", t("Loop from this frame (i)"), () => player.mark("first")),
-    textButton("]", t("Loop up to this frame (o)"), () => player.mark("last")),
+    first,
+    last,
     loop,
     sound,
   ];
   const full = iconButton("window-maximize", t("Full screen (f)"), () => player.fullScreen());
   const seek = el("div", { class: "seek" }, range, slider);
   const buttons = el("div", { class: "controls" }, ...stepping, full, download, keep);
-  return { slider, range, number, total, speed, play, loop, sound, download, keep, stepping, seek, buttons };
+  return { slider, range, number, total, speed, play, first, last, loop, sound, download, keep, stepping, seek, buttons };
 }

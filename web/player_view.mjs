@@ -23,7 +23,7 @@ export class Player {
     this.clip = null;
     this.muted = true;
     this.stage = el("div", { class: "stage" });
-    this.message = el("p", { class: "quiet", role: "status" }, t("Run the graph to see its video here."));
+    this.message = el("p", { class: "quiet", role: "status", "aria-label": t("What the player says") }, t("Run the graph to see its video here."));
     this.parts = makeControls(this);
     this.element = root(
       "div",
@@ -150,15 +150,16 @@ export class Player {
     this.parts.sound.firstElementChild?.setAttribute("class", `pi pi-volume-${muted ? "off" : "up"}`);
   }
 
-  /** Begin or end the looped range at the frame that is shown; a mark beyond the other one moves that as well. @param {"first" | "last"} end */
+  /**
+   * Begin or end the looped range at the frame that is shown, or no more where that is marked already; a mark beyond the other one removes it.
+   * @param {"first" | "last"} end
+   */
   mark(end) {
     const { frames } = this;
     if (!frames) return;
-    frames[end] = frames.frame;
-    if (frames.first > frames.last) {
-      if (end === "first") frames.last = frames.count - 1;
-      else frames.first = 0;
-    }
+    const whole = { first: 0, last: frames.count - 1 };
+    frames[end] = frames[end] === frames.frame ? whole[end] : frames.frame;
+    if (frames.first > frames.last) Object.assign(frames, whole, { [end]: frames.frame });
     this._showRange();
   }
 
@@ -174,6 +175,8 @@ export class Player {
     const { first, last, count } = this.frames;
     this.parts.range.style.insetInlineStart = `${(first / count) * 100}%`;
     this.parts.range.style.insetInlineEnd = `${(1 - (last + 1) / count) * 100}%`;
+    this.parts.first.setAttribute("aria-pressed", String(first > 0));
+    this.parts.last.setAttribute("aria-pressed", String(last < count - 1));
   }
 
   fullScreen() {

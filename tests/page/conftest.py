@@ -20,6 +20,8 @@ pytest.importorskip("playwright", reason="the page is tested where playwright is
 pytest.importorskip("aiohttp")
 
 import page_browser
+from clips import serve
+from player_page import PLAYER, WORKFLOW
 
 MODES = [(version, nodes_2) for version in sorted(page_browser.front_ends()) for nodes_2 in (False, True)]
 # Before 1.33 the renderer with HTML nodes was a trial, which did not show DOM widgets at all.
@@ -78,6 +80,24 @@ def server(opened: Any) -> PageServer:
     found.prompts.clear()
     found.requests.clear()
     return found
+
+
+@pytest.fixture
+def show(graph: GraphPage, server: PageServer, page_host: StandaloneHost) -> Any:
+    """Run VideoCombine with a result, and wait for its player to show frame 0."""
+    serve(page_host, server.view_folder)
+    graph.open(WORKFLOW, scale=0.8)
+
+    def run(output: dict[str, Any]) -> Any:
+        server.outputs["VideoCombine"] = output
+        assert graph.run() == "execution_success"
+        player = graph.page.locator(PLAYER)
+        player.locator(".stage > *").wait_for(state="attached")
+        player.locator("[aria-label='Go to frame']").wait_for()
+        graph.page.wait_for_timeout(300)
+        return player
+
+    return run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

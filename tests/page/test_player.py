@@ -9,73 +9,10 @@ import pytest
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.video.audio import Sound
 from advanced_models.video.info import read_info
-from clips import READ, save, serve, shown_by_node
+from clips import READ, save, shown_by_node
 from page_browser import GraphPage
 from page_server import PageServer
-
-FRAMES = 48
-PLAYER = "[aria-label='Video player']"
-WORKFLOW: dict[str, Any] = {
-    "last_node_id": 1,
-    "last_link_id": 0,
-    "nodes": [
-        {
-            "id": 1,
-            "type": "VideoCombine",
-            "pos": [100, 100],
-            "size": [420, 700],
-            "flags": {},
-            "order": 0,
-            "mode": 0,
-            "inputs": [],
-            "outputs": [],
-            "properties": {},
-            "widgets_values": [16, "mp4 (h264)", "high", "medium", "video/AdvancedModels", True, False, False, 0, "auto", "software", 0],
-        }
-    ],
-    "links": [],
-    "version": 0.4,
-}
-
-
-@pytest.fixture
-def show(graph: GraphPage, server: PageServer, page_host: StandaloneHost) -> Any:
-    """Run VideoCombine with a result, and wait for its player to show frame 0."""
-    serve(page_host, server.view_folder)
-    graph.open(WORKFLOW, scale=0.8)
-
-    def run(output: dict[str, Any]) -> Any:
-        server.outputs["VideoCombine"] = output
-        assert graph.run() == "execution_success"
-        player = graph.page.locator(PLAYER)
-        player.locator(".stage > *").wait_for(state="attached")
-        player.locator("[aria-label='Go to frame']").wait_for()
-        graph.page.wait_for_timeout(300)
-        return player
-
-    return run
-
-
-def goes_to(player: Any, frames: list[int]) -> list[int]:
-    """Type each frame number, and read what is seen when the field says that it is there."""
-    seen: list[int] = player.evaluate(
-        f"""async (player, frames) => {{
-            const read = {READ};
-            const number = player.querySelector("[aria-label='Go to frame']");
-            const slider = player.querySelector("[aria-label='Frame']");
-            const seen = [];
-            for (const frame of frames) {{
-                number.value = frame;
-                number.dispatchEvent(new Event("change"));
-                const until = performance.now() + 5000;
-                while (slider.value !== String(frame) && performance.now() < until) await new Promise((next) => setTimeout(next, 2));
-                seen.push(read(player));
-            }}
-            return seen;
-        }}""",
-        frames,
-    )
-    return seen
+from player_page import FRAMES, PLAYER, WORKFLOW, goes_to
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from advanced_models.video.frames import FileFrames
 from clips import BITS, BLOCK, READ, save, serve, shown_by_node
 from page_browser import GraphPage
 from page_server import PageServer
-from test_player import WORKFLOW
+from player_page import WORKFLOW
 
 FRAMES = 24
 TAB = ".advanced-models.video-tab"
