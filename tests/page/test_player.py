@@ -94,8 +94,7 @@ def test_it_is_muted_and_stops_out_of_sight(graph: GraphPage, show: Any, page_ho
     assert not video.evaluate("video => video.muted")
     player.press("m")
     player.press(" ")
-    graph.page.wait_for_timeout(200)
-    assert not video.evaluate("video => video.paused")
+    graph.page.wait_for_function("video => !video.paused", arg=video.element_handle())
     graph.page.evaluate("() => { app.canvas.ds.offset[0] = -5000; app.canvas.setDirty(true, true); }")
     graph.page.wait_for_function("video => video.paused", arg=video.element_handle())
 
