@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..loaders.component import select_component
+from ..loaders.component import AUTO_SOURCE, select_component
 from ..loaders.lora import Lora, with_lora
 from ..loaders.precision import Precision
 from .shapes import SIDE
@@ -40,17 +40,18 @@ def paint(
     strength: float = 1.0,
     mask: torch.Tensor | None = None,
     precision: Precision = "auto",
+    source: str = AUTO_SOURCE,
     lora: float | None = None,
 ) -> torch.Tensor:
     """One picture [64, 64, 3] for each prompt, as [B, 64, 64, 3] with values 0..1: from noise, from a picture of each, or within masks.
 
-    `precision` is the transformer's, `lora` the strength of `LORA` on it.
+    `precision` and `source` are the transformer's, `lora` is the strength of `LORA` on it.
 
     The host of the process must search `MODELS`.
     """
     from ..pipelines import flux
 
-    transformer = select_component(FLUX, "transformer", precision=precision)
+    transformer = select_component(FLUX, "transformer", precision=precision, source=source)
     if lora is not None:
         transformer = with_lora(transformer, Lora(LORA, lora))
     vae = select_component(FLUX, "vae")

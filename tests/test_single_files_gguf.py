@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import diffusers
 import gguf
-import numpy as np
 import pytest
 import torch
 from advanced_models.errors import UserError
@@ -16,7 +14,7 @@ from advanced_models.host.tensors import byte_count
 from advanced_models.loaders import sources
 from advanced_models.loaders.component import select_component
 from advanced_models.loaders.store import Store
-from gguf.quants import dequantize, quantize
+from gguf_writer import write_gguf
 from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, renamed, stored
 from single_file_models import Own, same
 from test_precision import inputs_of
@@ -37,27 +35,6 @@ LLAMA_T5 = (
 
 def llama_t5(tensors: Tensors) -> Tensors:
     return renamed({name: tensor for name, tensor in tensors.items() if name != "encoder.embed_tokens.weight"}, *LLAMA_T5)
-
-
-def write_gguf(path: Path, tensors: Tensors, architecture: str, kind: gguf.GGMLQuantizationType) -> Tensors:
-    """Write matrices in `kind` where their rows are whole blocks, the rest as the converter does; returns what the file means."""
-    writer = gguf.GGUFWriter(path, architecture)
-    block = gguf.GGML_QUANT_SIZES[kind][0]
-    meant: Tensors = {}
-    for name, tensor in tensors.items():
-        array = tensor.float().numpy()
-        if array.ndim > 4:
-            writer.add_array(f"comfy.gguf.orig_shape.{name}", [int(side) for side in array.shape])
-            array = array.reshape(array.shape[0], array.shape[1], -1)
-        chosen = kind if array.ndim == 2 and array.shape[-1] % block == 0 else gguf.GGMLQuantizationType.F32
-        data = quantize(array, chosen)
-        meant[name] = torch.from_numpy(np.array(dequantize(data, chosen))).reshape(tensor.shape)
-        writer.add_tensor(name, data, raw_dtype=chosen)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return meant
 
 
 CASES = [
