@@ -51,7 +51,7 @@ def main() -> int:
         for name, machine in machines.items():
 
             def whole(document=document, machine=machine) -> object:  # type: ignore[no-untyped-def]
-                return json.dumps(to_json(preflight(document.prompt(definitions), libraries).judge(machine)))
+                return json.dumps(to_json(preflight(document.prompt(definitions), libraries).judge(machine, look_further=True)))
 
             flight = preflight(document.prompt(definitions), libraries)
             took = median_ms(whole)

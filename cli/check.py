@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     flight = preflight(read_workflow(args.workflow).prompt(known_definitions()))
     vram, here = (args.vram, False) if args.vram else _own_card()
     ram = args.ram or _own_memory()
-    report = flight.judge(Machine.of(vram, ram))
+    report = flight.judge(Machine.of(vram, ram), look_further=True)
     others = {card: flight.judge(Machine.of(card, ram)) for card in USUAL_CARDS}
     if args.json:
         print(json.dumps(describe(args.workflow.name, flight, report, others), indent=2))
@@ -97,6 +97,8 @@ def _lines(name: str, flight: Preflight, report: Report, others: dict[int, Repor
         yield f"  As it is: {report.as_it_is.peak / GIB:.1f} GiB on the card at most, {report.as_it_is.host / GIB:.1f} GiB in main memory."
     if report.plan is not None:
         yield from _plan(report.plan, report.verdict)
+    if report.better is not None:
+        yield textwrap.fill(f"Better, {report.better.text}.", _WIDTH, initial_indent="  ", subsequent_indent="    ")
     if report.nearest:
         yield f"  What would fit: {report.nearest}."
     yield "  " + ", ".join(f"{card} GB: {other.verdict.replace('_', ' ')}" for card, other in others.items())

@@ -153,7 +153,7 @@ def preflight_of(body: Any) -> dict[str, Any]:
     flight = preflight_of_prompt(body["prompt"])
     machine = Machine.of(vram, ram) if vram else Machine(_device_memory(), int(ram * GIB))
     others = {card: flight.judge(Machine.of(card, ram)) for card in USUAL_CARDS if body.get("cards", True)}
-    report = flight.judge(machine, Wishes(forbid_quantisation=body.get("quantise") is False))
+    report = flight.judge(machine, Wishes(forbid_quantisation=body.get("quantise") is False), look_further=True)
     shown = report.plan if report.verdict != "does_not_fit" else report.as_it_is
     return {
         **describe("the graph", flight, report, others),

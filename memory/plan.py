@@ -59,16 +59,24 @@ def plans(
     options = [worthwhile(group) for group in _options(parts, backends, wishes, libraries)]
     found = sorted(combinations(options, machine), key=Option.order)
     shown = [option for option in found if not option.missing][:_SHOWN] + [option for option in found if option.missing][:_SHOWN]
-    return [_plan(parts, [dict(option.members)[part.name] for part in parts]) for option in shown]
+    return [plan_of(parts, option) for option in shown]
 
 
 def fits(parts: Sequence[Part], machine: Machine, *, backends: Backends, wishes: Wishes, libraries: Libraries) -> bool:
     """Whether there is a plan that fits the machine and can be executed."""
-    free_of_cost = [
-        worthwhile(option._replace(seconds=0.0, lost=0.0) for option in group if not option.missing)
-        for group in _options(parts, backends, wishes, libraries)
-    ]
+    options = executable_options(parts, backends, wishes, libraries)
+    free_of_cost = [worthwhile(option._replace(seconds=0.0, lost=0.0) for option in group) for group in options]
     return bool(combinations(free_of_cost, machine))
+
+
+def executable_options(parts: Sequence[Part], backends: Backends, wishes: Wishes, libraries: Libraries) -> list[list[Option]]:
+    """For each group of parts the choices that can be executed, but for those that are worse in every respect."""
+    return [worthwhile(option for option in group if not option.missing) for group in _options(parts, backends, wishes, libraries)]
+
+
+def plan_of(parts: Sequence[Part], option: Option) -> Plan:
+    """The plan that a combination of choices for all parts is."""
+    return _plan(parts, [dict(option.members)[part.name] for part in parts])
 
 
 _SHOWN = 8

@@ -78,7 +78,9 @@ class Choice:
     resident_blocks: int = 0
     """Of a part that is streamed: how many blocks stay on the device."""
 
-    def describe(self) -> str:
+    @property
+    def place(self) -> str:
+        """Where it is, and in which pieces it computes, in words."""
         words = {
             "resident": "stays on the card",
             "offload_model": "on the card while it is used",
@@ -86,7 +88,10 @@ class Choice:
             "cpu": "on the CPU",
         }
         tiles = "" if self.tile is None else f", in tiles{f' of {self.tile} pixels' if self.tile else ''}"
-        return f"{self.precision}, {words[self.placement]}{tiles}"
+        return f"{words[self.placement]}{tiles}"
+
+    def describe(self) -> str:
+        return f"{self.precision}, {self.place}"
 
 
 @dataclass(frozen=True)

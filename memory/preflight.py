@@ -9,13 +9,15 @@ from typing import Any, Literal, cast
 from ..loaders.registry import load_registry
 from ..loaders.schema import Model
 from ..workflows.prompt import Prompt
+from .better import Better, next_better
 from .estimate_features import LANGUAGE_MODELS
 from .estimate_values import Libraries, Stage, Workload
 from .plan import as_it_is, best, fits, plans
 from .plan_values import Backends, Kind, Machine, Part, Plan, Wishes
 from .preflight_graph import GraphFacts, Loaded, larger, read_graph
 from .preflight_loras import lora_bytes
-from .weights import WEIGHT_PRECISIONS, WeightPrecision, weight_bytes
+from .preflight_nearest import resized, siblings, smaller
+from .weights import WEIGHT_PRECISIONS, WeightPrecision
 
 Verdict = Literal["fits", "tight", "fits_with_plan", "does_not_fit", "unknown"]
 """Tight: fits the card, with less to spare than is safe. Unknown: no model of the graph is known."""
@@ -40,6 +42,8 @@ class Report:
     alternatives: tuple[Plan, ...]
     nearest: str = ""
     """What would fit where nothing does."""
+    better: Better | None = None
+    """What more memory would buy, where it was asked for and a plan is needed."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,12 @@ class Preflight:
         sizes = {loaded.component: loaded.size or _stored(loaded.component) for loaded in self.facts.loaded}
         return sum(sizes.values())
 
-    def judge(self, machine: Machine, wishes: Wishes | None = None) -> Report:
-        """Whether it fits, and the plan that makes it."""
+    def judge(self, machine: Machine, wishes: Wishes | None = None, *, look_further: bool = False) -> Report:
+        """Whether it fits, and the plan that makes it; `look_further` also asks for the next better plan."""
         if not self.parts:
             return Report("unknown", machine, None, None, ())
         backends = self.backends
-        wishes = wishes or Wishes()
-        if self.facts.native:
-            wishes = replace(wishes, forbid_quantisation=True)  # a file is as it is; another precision is another file
+        wishes = self._possible(wishes)
         own = as_it_is(self.parts, backends, self.libraries)
         enough_host = own.host <= machine.usable_host
         if own.peak <= machine.usable and enough_host:
@@ -92,8 +94,16 @@ class Preflight:
         if own.peak <= machine.device and enough_host and (chosen is None or chosen.missing):
             return Report("tight", machine, own, own, tuple(found[:3]))
         if chosen is not None and not chosen.missing:
-            return Report("fits_with_plan", machine, own, chosen, tuple(found[1:4]))
+            better = None
+            if look_further:
+                better = next_better(self.parts, machine, chosen, backends=backends, wishes=wishes, libraries=self.libraries)
+            return Report("fits_with_plan", machine, own, chosen, tuple(found[1:4]), better=better)
         return Report("does_not_fit", machine, own, chosen, tuple(found[:3]), self._nearest(machine, wishes))
+
+    def _possible(self, wishes: Wishes | None) -> Wishes:
+        """The wishes, as far as ComfyUI's own loaders can meet them: a file is as it is, another precision is another file."""
+        wishes = wishes or Wishes()
+        return replace(wishes, forbid_quantisation=True) if self.facts.native else wishes
 
     def _nearest(self, machine: Machine, wishes: Wishes) -> str:
         """The first of: fewer frames, a smaller picture, another model of the family."""
@@ -101,13 +111,11 @@ class Preflight:
         if not denoisers:
             return ""
         work = denoisers[0].workload
-        for change, words in _smaller(work):
-            if self._fits(machine, wishes, tuple(_resized(part, change) for part in self.parts)):
+        for change, words in smaller(work):
+            if self._fits(machine, wishes, tuple(resized(part, change) for part in self.parts)):
                 return words
-        siblings = _siblings(self.models)
-        for sibling in siblings:
-            smaller = model_preflight(sibling, self.libraries)
-            if smaller.judge_quickly(machine):
+        for sibling in siblings(self.models):
+            if model_preflight(sibling, self.libraries).judge_quickly(machine):
                 return f"{sibling.name} fits, at {sibling.defaults.width}x{sibling.defaults.height}"
         return ""
 
@@ -256,44 +264,6 @@ def _stored(component: str) -> int:
     return load_registry().component(component).download_bytes
 
 
-def _smaller(work: Workload) -> list[tuple[Workload, str]]:
-    """Less to make, from little less to much less, in words."""
-    result = []
-    for frames in (49, 33, 17):
-        if frames < work.frames:
-            result.append((replace(work, frames=frames), f"{frames} frames instead of {work.frames}"))
-    for share in (0.75, 0.5):
-        width, height = (int(side * share) // 32 * 32 for side in (work.width, work.height))
-        frames = min(work.frames, 33)
-        extra = f" and {frames} frames" if frames < work.frames else ""
-        result.append(
-            (replace(work, width=width, height=height, frames=frames), f"{width}x{height}{extra} instead of {work.width}x{work.height}")
-        )
-    return result
-
-
-def _resized(part: Part, work: Workload) -> Part:
-    if part.kind not in ("denoiser", "vae"):
-        return part
-    stages = tuple((stage, replace(own, width=work.width, height=work.height, frames=work.frames)) for stage, own in part.stages)
-    return replace(part, stages=stages)
-
-
-def _siblings(models: Sequence[Model]) -> list[Model]:
-    """Smaller open models of the same architecture that do the same task, the largest first."""
-    if not models or not models[0].tasks:
-        return []
-    model = models[0]
-    others = load_registry().models_of(model.architecture, task=model.tasks[0])
-    size = _weights_of(model)
-    smaller = [other for other in others if other.id != model.id and _weights_of(other) < 0.8 * size and other.defaults.width]
-    return sorted(smaller, key=_weights_of, reverse=True)
-
-
-def _weights_of(model: Model) -> int:
-    return sum(weight_bytes(entry.id, "bf16") for entry in model.entries.values() if entry.parameters)
-
-
 def to_json(report: Report) -> dict[str, Any]:
     """A report as JSON, sizes in bytes."""
     return {
@@ -304,4 +274,5 @@ def to_json(report: Report) -> dict[str, Any]:
         "plan": report.plan.to_json() if report.plan else None,
         "alternatives": [plan.to_json() for plan in report.alternatives],
         "nearest": report.nearest,
+        "better": report.better.to_json() if report.better else None,
     }

@@ -4,9 +4,8 @@ Every tensor that an operation returns counts by its storage, once, rounded to t
 Three things that the meta device does not show are put in: what the CUDA attention kernels allocate beside their output, what the fused
 RMS norm of torch 2.9 keeps, and the workspace of convolutions.
 
-Sources of the rules: torch's `aten/src/ATen/native/transformers/cuda/attention.cu` (outputs of the flash and memory-efficient kernels),
-`aten/src/ATen/native/Convolution.cpp` and `vol2col` (the slow path of conv3d), and cuDNN's copies to channels-last memory for half
-precision. No GPU was at hand: the sums agree with published peaks (`benchmarks/memory_accuracy.py`).
+Source of the rules for attention: torch's `aten/src/ATen/native/transformers/cuda/attention.cu` (outputs of the flash and memory-efficient
+kernels). No GPU was at hand: the sums agree with published peaks (`benchmarks/memory_accuracy.py`).
 """
 
 from __future__ import annotations
@@ -23,18 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from .simulate_allocator import ROUNDING, Event, rounded
-
-WorkspaceRule = Literal["none", "channels_last", "unfold"]
-"""What convolutions take beside their tensors: nothing (float32 without TF32), copies to channels-last memory (half precision), or, for
-conv3d, the unfolded input (`vol2col`: bf16 and fp16 on torch 2.9.0, on 2.9.1 with cuDNN before 9.15, or a build without cuDNN)."""
-
-WORKSPACE_RULES: tuple[WorkspaceRule, ...] = ("none", "channels_last", "unfold")
+from .simulate_workspace import WORKSPACE_RULES, WorkspaceRule, workspaces
 
 Attention = Literal["fused", "math"]
 """Fused: the flash or memory-efficient kernel that torch chooses on CUDA. Math: the whole matrix of attention weights is held."""
 
-_CUDNN_LIMIT = 2**31
-"""Elements from which cuDNN refuses a conv3d and torch falls back to unfolding."""
+_NO_WORKSPACE = (0,) * len(WORKSPACE_RULES)
 _FLASH_HEAD = 256
 """Largest head width of the flash kernel."""
 _NO_ACCUMULATOR = 128
@@ -48,7 +41,7 @@ class Simulation:
     weights: int = 0
     levels: list[int] = field(default_factory=list)
     """Bytes above the weights that are alive right after each operation, its inputs included."""
-    workspaces: list[tuple[int, int, int]] = field(default_factory=list)
+    workspaces: list[tuple[int, ...]] = field(default_factory=list)
     """Bytes that the operation takes for itself while it runs, under each of `WORKSPACE_RULES`."""
     events: list[Event] = field(default_factory=list)
     """The allocations and frees, for the allocator's replay; an event of size 0 is the workspace of the operation that its key numbers."""
@@ -94,9 +87,10 @@ class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for value in tree_iter(result):
             if isinstance(value, torch.Tensor):
                 self._watch(value)
-        work = (0, 0, 0)
+        work = _NO_WORKSPACE
         if func is torch.ops.aten.convolution.default:
-            work = _workspaces(args[0], args[1], result)
+            x, weight, _, stride, _, dilation, _, _, groups = args
+            work = workspaces(x, weight, result, stride, dilation, groups)
             self.simulation.events.append((len(self.simulation.levels), 0))
         self.simulation.levels.append(self._bytes - self.simulation.weights)
         self.simulation.workspaces.append(work)
@@ -175,19 +169,6 @@ class CudaKernels(TorchFunctionMode):
 def _rms_norm(x: torch.Tensor, normalized_shape: Any, weight: Any = None, eps: Any = None) -> torch.Tensor:
     _inverse_root = x.new_empty(x.shape[: x.ndim - len(normalized_shape)], dtype=torch.float32)
     return x.new_empty(x.shape)
-
-
-def _workspaces(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> tuple[int, int, int]:
-    kernel = weight.shape[2:].numel()
-    if kernel == 1:
-        return (0, 0, 0)
-    copies = sum(tensor.numel() * tensor.element_size() for tensor in (x, weight, out))
-    if weight.dim() < 5:
-        return (0, rounded(copies), rounded(copies))
-    unfolded = rounded(weight.shape[1] * kernel * (out.numel() // (out.shape[0] * out.shape[1])) * x.element_size())
-    if max(x.numel(), out.numel()) >= _CUDNN_LIMIT:
-        return (unfolded, unfolded, unfolded)
-    return (0, rounded(copies), unfolded)
 
 
 def simulate(

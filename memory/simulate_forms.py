@@ -15,10 +15,11 @@ import numpy as np
 
 from .estimate_features import DENOISERS, IMAGE_ENCODERS, LANGUAGE_MODELS, PICTURE_VAES, VIDEO_VAES, WAN_DENOISERS, features
 from .estimate_values import Stage, Workload
-from .simulate import WORKSPACE_RULES, Attention, Simulation
+from .simulate import Attention, Simulation
 from .simulate_allocator import allocator_need, reserved_bytes, rounded
 from .simulate_models import ModelSpec, prepared, simulate_stage, tensor_sizes
 from .simulate_schemes import Scheme
+from .simulate_workspace import CUDA_RULES
 
 FormRecord = dict[str, Any]
 
@@ -163,9 +164,9 @@ def fit(spec: ModelSpec, variant: Variant, weights: Sequence[int]) -> FormRecord
     matrix = _matrix(spec, sizes, names)
     grid = _matrix(spec, _grid(sizes), names)
     record: FormRecord = {"features": names, "peaks": {}, "reserved": []}
-    conv = any(any(work) for run in runs for work in run.workspaces)
+    conv = any(any(work[: len(CUDA_RULES)]) for run in runs for work in run.workspaces)
     aligned = len({len(run.levels) for run in runs}) == 1
-    for index, rule in enumerate(WORKSPACE_RULES if conv else WORKSPACE_RULES[:1]):
+    for index, rule in enumerate(CUDA_RULES if conv else CUDA_RULES[:1]):
         levels = [[level + work[index] for level, work in zip(run.levels, run.workspaces, strict=True)] for run in runs]
         peaks = np.array(levels if aligned else [[max(level)] for level in levels], dtype=float)
         record["peaks"][rule] = _pieces(matrix, peaks, grid)

@@ -76,8 +76,8 @@ class ModelSpec:
                 config["vision_config"] = {**config["vision_config"], "depth": 1, "num_hidden_layers": 1}
         return ModelSpec(self.class_name, config)
 
-    def build(self) -> Any:
-        """The module on the meta device, in float32.
+    def build(self, device: str = "meta") -> Any:
+        """The module in float32, with random weights where the device is a real one.
 
         Raises:
             UserError: the installed libraries have no such class, or it does not take this config.
@@ -93,7 +93,7 @@ class ModelSpec:
                         f"{self.class_name} has no option '{unknown[0]}' in the installed diffusers. Update it, or leave it out."
                     )
             try:
-                with torch.device("meta"):
+                with torch.device(device):
                     made = (
                         kind.from_config(dict(self.config))
                         if library == "diffusers"

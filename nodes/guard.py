@@ -136,7 +136,7 @@ class VRAMGuard:
         wishes = Wishes(forbid_quantisation=not quantise, pinned=read_pins(pins))
         if flight.parts:
             check_pins(wishes.pinned, (part.name for part in flight.parts))
-        report = flight.judge(machine, wishes)
+        report = flight.judge(machine, wishes, look_further=True)
         text = report_text(flight, report, fixed=mode == FIX)
         if report.verdict in ("fits", "tight", "unknown"):
             return _answer(given, report.plan, text, report.verdict != "unknown")
@@ -163,6 +163,8 @@ def report_text(flight: Preflight, report: Report, *, fixed: bool) -> str:
         lines.append(f"main memory: {shown.host / GIB:.1f} GiB of weights")
     if report.plan is not None and report.verdict == "fits_with_plan":
         lines += [f"{part.replace('_', ' ')}: {choice.describe()}" for part, choice in report.plan.choices.items()]
+    if report.better is not None:
+        lines.append(f"Better, {report.better.text}.")
     if report.nearest:
         lines.append(f"What would fit: {report.nearest}.")
     lines += flight.notes

@@ -17,6 +17,7 @@ from advanced_models.memory.estimate_forms import COEFFICIENTS_FILE, record_of
 from advanced_models.memory.estimate_simulated import estimate_class
 from advanced_models.memory.estimate_values import Libraries, Workload
 from advanced_models.memory.simulate_models import ModelSpec
+from packaging.version import Version
 
 TOOL = Path(__file__).parent.parent / "tools" / "calibrate_memory.py"
 DOCUMENT = json.loads(COEFFICIENTS_FILE.read_text(encoding="utf-8"))
@@ -38,9 +39,15 @@ def tool() -> ModuleType:
     return module
 
 
+def older(tool: ModuleType) -> bool:
+    """Whether a library is older than the one the file was written with. Newer ones have to agree with it, or it is to be written anew."""
+    installed = tool.versions()
+    return any(Version(installed[name]).release < Version(known).release for name, known in DOCUMENT["libraries"].items())
+
+
 @pytest.mark.parametrize("component", QUICK)
 def test_the_tool_writes_what_is_in_the_file(tool: ModuleType, component: str) -> None:
-    if tool.versions() != DOCUMENT["libraries"]:
+    if older(tool):
         pytest.skip(f"the file was written with {DOCUMENT['libraries']}")
     spec = ModelSpec.of_component(component, load_registry().component(component).class_name)
     made = json.loads(json.dumps(tool.calibrate(spec, only=QUICK[component])))
@@ -86,7 +93,7 @@ def test_forms_agree_with_the_simulated_forward(tool: ModuleType, component: str
             pytest.skip(str(error))
         raise
     assert form.weights == real.weights
-    if tool.versions() != DOCUMENT["libraries"]:
+    if older(tool):
         assert form.allocated == pytest.approx(real.allocated, rel=0.01)  # transformers 4 computes T5's attention in another way
         return
     assert form.allocated == pytest.approx(real.allocated, rel=2e-3)

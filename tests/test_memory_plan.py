@@ -161,3 +161,24 @@ def test_what_does_not_fit_names_what_would() -> None:
     assert wan_5b.verdict == "fits_with_plan"
     assert wan_5b.plan is not None and wan_5b.plan.choices["vae"].tile == 0
     assert wan_5b.plan.peak < 24 * GIB
+
+
+def test_a_plan_that_costs_quality_names_the_next_better_one_and_what_is_short_for_it() -> None:
+    flight = model_preflight(load_registry().model("Qwen-Image"), LIBRARIES)
+    report = flight.judge(Machine.of(16, 32), look_further=True)
+    assert report.plan is not None and report.plan.choices["transformer"].precision == "nf4"
+    better = report.better
+    assert better is not None
+    assert "transformer: fp8 instead of nf4" in better.text
+    assert better.plan.quality_lost <= report.plan.quality_lost / 2
+    # With what it says is short, that plan fits, and with clearly less it does not.
+    enough = Machine(report.machine.device + better.device, report.machine.host + better.host)
+    assert better.plan.peak <= enough.usable + 2 and better.plan.host <= enough.usable_host
+    assert flight.judge(enough).plan is not None
+    assert better.plan.peak > Machine(enough.device - 2**28, enough.host).usable or better.plan.host > enough.usable_host - 2**28
+
+
+def test_a_plan_that_is_as_good_as_any_names_no_better_one() -> None:
+    flight = model_preflight(load_registry().model("FLUX.1-dev"), LIBRARIES)
+    assert flight.judge(Machine.of(32, 64), look_further=True).better is None
+    assert flight.judge(Machine.of(24, 64), look_further=True).better is None
