@@ -144,7 +144,6 @@ def preflight_of(body: Any) -> dict[str, Any]:
     from ..memory.preflight import preflight_of_prompt
     from ..memory.preflight_report import describe
     from ..memory.preflight_stage import tightest_stage
-    from ..nodes.guard import report_text
 
     if not isinstance(body, Mapping) or not isinstance(body.get("prompt"), dict):
         raise UserError('Send {"prompt": {...}} with the prompt in its API form.')
@@ -159,7 +158,6 @@ def preflight_of(body: Any) -> dict[str, Any]:
         **describe("the graph", flight, report, others),
         "on_card": bool(vram) or current().device_memory() is not None,
         "stage": shown and tightest_stage(shown, flight.parts),
-        "words": report_text(flight, report, fixed=True),
     }
 
 

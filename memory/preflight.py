@@ -270,6 +270,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "verdict": report.verdict,
         "device_bytes": report.machine.device,
         "host_bytes": report.machine.host,
+        "usable_host_bytes": report.machine.usable_host,
         "as_it_is": report.as_it_is.to_json() if report.as_it_is else None,
         "plan": report.plan.to_json() if report.plan else None,
         "alternatives": [plan.to_json() for plan in report.alternatives],

@@ -31,6 +31,8 @@ class Hub(ThreadingHTTPServer):
         self.info_status = 200
         self.gated = False
         self.pause = 0.0
+        self.piece = 1 << 18
+        """Seconds between the pieces of a transfer, and bytes of a piece."""
         self.sent: list[tuple[str, int]] = []
         """(path, first byte) of each transfer."""
         self.authorised_cdn = False
@@ -158,8 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
             return None
-        for at in range(0, len(body), 1 << 18):
-            self.wfile.write(body[at : at + (1 << 18)])
+        for at in range(0, len(body), hub.piece):
+            self.wfile.write(body[at : at + hub.piece])
             time.sleep(hub.pause)
         return None
 

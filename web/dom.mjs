@@ -4,6 +4,7 @@ import { addStyles } from "./styles.mjs";
 import { STYLES } from "./theme.mjs";
 import { decimal } from "./words.mjs";
 
+const MB = 1e6;
 const GB = 1e9;
 const GIB = 2 ** 30;
 
@@ -49,14 +50,19 @@ export function displayWidget(node, name, element, height) {
   return widget;
 }
 
-/** @param {number} bytes @returns {string} as downloads are counted: 10^9 bytes are a GB */
+/** @param {number} bytes @returns {string} as downloads are counted: 10^9 bytes are a GB, and less than a tenth of one is told in MB */
 export function gb(bytes) {
-  return `${decimal(bytes / GB)} GB`;
+  return bytes < GB / 10 ? `${decimal(bytes / MB)} MB` : `${decimal(bytes / GB)} GB`;
 }
 
 /** @param {number} bytes @returns {string} as memory is counted: 2^30 bytes are a GiB */
 export function gib(bytes) {
   return `${decimal(bytes / GIB)} GiB`;
+}
+
+/** @param {number} bytes @returns {string} the same where the unit stands before */
+export function gibNumber(bytes) {
+  return decimal(bytes / GIB);
 }
 
 /** @param {string} name @returns {string} `text_encoder_2` in words */

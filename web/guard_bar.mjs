@@ -2,7 +2,8 @@
 // @ts-check
 import { app } from "../../scripts/app.js";
 import { ask, listen } from "./api.mjs";
-import { displayWidget, el, gib, root, words } from "./dom.mjs";
+import { displayWidget, el, gib, root } from "./dom.mjs";
+import { partName, reportLines, stageName } from "./plan_words.mjs";
 import { t } from "./words.mjs";
 
 const HEIGHT = 130;
@@ -107,7 +108,7 @@ function describe(report, mode) {
   const size = gib(report.device_bytes);
   const where = report.on_card ? t("{size} on the card", { size }) : t("{size} of main memory: there is no card here", { size });
   const applied = report.verdict === "fits_with_plan" && mode !== "fix" ? ` (${t("not applied: the mode is {mode}", { mode })})` : "";
-  const lines = report.words.split("\n").map((/** @type {string} */ line) => el("p", { class: "quiet" }, line));
+  const lines = reportLines(report, mode === "fix").map((line) => el("p", { class: "quiet" }, line));
   return [
     el("p", { class: `state ${state}` }, el("strong", {}, verdict + applied), ` · ${where}`),
     ...(report.stage ? bar(report.stage, report.device_bytes) : []),
@@ -127,12 +128,12 @@ function bar(stage, free) {
     .filter((/** @type {any} */ segment) => segment.bytes > 0)
     .map((/** @type {any} */ segment) => ({
       size: segment.bytes,
-      label: segment.part ? words(segment.part) : segment.kind === "activations" ? t("activations and workspace") : t("reserve"),
+      label: segment.part ? partName(segment.part) : segment.kind === "activations" ? t("activations and workspace") : t("reserve"),
       colour: /** @type {Record<string, string>} */ (OTHERS)[segment.kind] ?? WEIGHTS[weights++ % WEIGHTS.length],
     }));
   const spoken = segments.map((/** @type {any} */ segment) => `${segment.label} ${gib(segment.size)}`).join(", ");
   return [
-    el("p", {}, t("Tightest: {stage} ({part}), {needed} of {free}", { stage: stage.stage, part: words(stage.part), needed: gib(stage.bytes), free: gib(free) })),
+    el("p", {}, t("Tightest: {stage} ({part}), {needed} of {free}", { stage: stageName(stage.stage), part: partName(stage.part), needed: gib(stage.bytes), free: gib(free) })),
     el(
       "div",
       { class: "bar", role: "img", "aria-label": spoken },

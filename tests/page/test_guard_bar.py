@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from advanced_models.host.measure import main_memory
+from advanced_models.memory.plan_values import GIB, Machine
+from advanced_models.memory.preflight import preflight_of_prompt
+from advanced_models.nodes.guard import report_text
 from page_browser import GraphPage
 from page_server import PageServer
 
 EXAMPLE = Path(__file__).parents[2] / "example_workflows" / "flux_vram_guard.json"
+LOCALES = Path(__file__).parents[2] / "locales"
 GUARD, DENOISE = 7, 3
 PANEL = "[aria-label='Whether the graph fits']"
 
@@ -57,3 +62,34 @@ def test_after_a_run_it_says_what_was_measured(graph: GraphPage, server: PageSer
     assert graph.run() == "execution_success"
     assert "not measured" in shown(graph, "Last run: predicted")
     assert graph.saved() == before
+
+
+@pytest.mark.parametrize(("mode", "budget"), [("warn", 48), ("fix", 24), ("warn", 24), ("fix", 6)])
+def test_its_words_are_those_of_the_report(graph: GraphPage, example: dict[str, Any], mode: str, budget: int) -> None:
+    next(node for node in example["nodes"] if node["id"] == GUARD)["widgets_values"] = [mode, budget, True]
+    graph.open(example)
+    shown(graph, "main memory:")
+    lines = graph.page.locator(f"{PANEL} p.quiet").all_inner_texts()
+    prompt = graph.page.evaluate("async () => (await app.graphToPrompt()).output")
+    flight = preflight_of_prompt(prompt)
+    report = flight.judge(Machine.of(budget, main_memory() / GIB))
+    assert [line for line in lines if line] == report_text(flight, report, fixed=mode == "fix").splitlines()
+
+
+def test_its_words_are_in_the_language_of_the_page(graph: GraphPage, example: dict[str, Any]) -> None:
+    words = json.loads((LOCALES / "zh" / "main.json").read_text(encoding="utf-8"))["advancedModels"]
+    next(node for node in example["nodes"] if node["id"] == GUARD)["widgets_values"] = ["fix", 24, True]
+    graph.start(language="zh")
+    try:
+        graph.clear()
+        graph.open(example)
+        panel = graph.page.get_by_role("status", name=words["Whether the graph fits"])
+        panel.filter(has_text=words["Fits with a plan"]).wait_for(timeout=60_000)
+        lines = panel.locator("p.quiet").all_inner_texts()
+        begin = words["As it is it needs {peak} of {room}; changed to a plan that needs {plan}."].partition("{plan}")[0]
+        assert lines[0].startswith(begin.format(peak="23.2 GiB", room="23.6 GiB"))
+        assert f"{words['text encoder']} 2: bf16, {words['stays on the card']}" in lines
+        assert not any("weights" in line or "card" in line for line in lines)
+    finally:
+        graph.start()
+        graph.clear()
