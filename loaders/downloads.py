@@ -17,6 +17,8 @@ from .download_errors import DownloadError, UnreachableError, explained
 from .download_plan import DownloadPlan, RemoteFile, check_disk, chosen_files
 from .download_transfer import active as active
 from .download_transfer import bring
+from .lora import LORAS_KIND, Lora, missing_loras
+from .schema import Location
 from .sources import MODELS_KIND, ComponentFolder, MissingFilesError, check_lookalikes, find, locate, may_be_downloaded
 from .weight_files import BrokenFilesError
 
@@ -36,7 +38,8 @@ def allowed() -> bool:
 
 
 def obtain(component: Component, *others: Component) -> ComponentFolder:
-    """The folder of a component. It and the `others`, which are used with it, are downloaded first if they are nowhere as a whole.
+    """The folder of a component. It and the `others`, which are used with it, are downloaded first if they are nowhere as a whole, and so
+    are the registry's LoRAs on them.
 
     Raises:
         MissingFilesError: it is nowhere, and downloading is switched off or the hub cannot be reached; or a file is here that may be it.
@@ -44,8 +47,10 @@ def obtain(component: Component, *others: Component) -> ComponentFolder:
         DownloadError: the hub does not give it.
         UserError: the disk is too small for all of them together; nothing was transferred.
     """
-    lacking = list({part.id: part for part in (component, *others) if may_be_downloaded(part) and not is_complete(part)}.values())
-    if not lacking or not allowed():
+    parts = list({part.id: part for part in (component, *others)}.values())
+    lacking = [part for part in parts if is_lacking(part)]
+    loras = dict.fromkeys(lora for part in parts for lora in missing_loras(part))
+    if not (lacking or loras) or not allowed():
         return locate(component)
     for part in lacking:
         check_lookalikes(part)
@@ -53,7 +58,7 @@ def obtain(component: Component, *others: Component) -> ComponentFolder:
             logger.info("%s", licence)
             host.current().show_text(licence)
     try:
-        download([plan(part) for part in lacking])
+        download([*map(plan, lacking), *map(plan_lora, loras)])
     except UnreachableError as error:
         try:
             return locate(component)
@@ -67,23 +72,38 @@ def is_complete(component: Component) -> bool:
     return find(component) is not None
 
 
+def is_lacking(component: Component) -> bool:
+    """Whether a component would be downloaded."""
+    return may_be_downloaded(component) and not is_complete(component)
+
+
 def plan(component: Component) -> DownloadPlan:
     """Ask the hub for the files of a component; nothing is written. Raises DownloadError when the hub does not answer."""
+    return _plan(component.location, bool(component.entry.parameters), MODELS_KIND, component.location.repository.rpartition("/")[2])
+
+
+def plan_lora(lora: Lora) -> DownloadPlan:
+    """The same for a LoRA of the registry; of ComfyUI's folders it goes into `models/loras`."""
+    assert lora.repository is not None, "a user's own file is nowhere on the hub"
+    return _plan(Location(repository=lora.repository, file=lora.file), True, LORAS_KIND, "")
+
+
+def _plan(location: Location, weights: bool, kind: str, name: str) -> DownloadPlan:
+    """`kind` and `name`: the folder that takes it where it goes into ComfyUI's."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.file_download import repo_folder_name
 
-    location = component.location
     repository = location.repository
     with explained(repository):
         info = HfApi().model_info(repository, files_metadata=True)
-    files = chosen_files(info.siblings or [], location, weights=bool(component.entry.parameters))
+    files = chosen_files(info.siblings or [], location, weights=weights)
     if not files:
         raise DownloadError(f"{location} holds no files for it on the hub: the repository was changed. Update the registry entry.")
     in_cache = os.environ.get(TARGET, "cache").lower() != "models"
     if in_cache:
         folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model")
     else:
-        folder = _models_folder() / repository.rpartition("/")[2]
+        folder = _models_folder(kind) / name
     return DownloadPlan(repository, str(info.sha), files, folder, in_cache, bool(info.gated))
 
 
@@ -149,10 +169,10 @@ def show_licence_once(component: Component) -> str | None:
     return licence_line(component)
 
 
-def _models_folder() -> Path:
-    folders = host.current().model_folders(MODELS_KIND)
+def _models_folder(kind: str) -> Path:
+    folders = host.current().model_folders(kind)
     if not folders:
-        raise UserError(f"{TARGET} is 'models' and there is no folder models/{MODELS_KIND}: create it, or set it to 'cache'.")
+        raise UserError(f"{TARGET} is 'models' and there is no folder models/{kind}: create it, or set it to 'cache'.")
     return folders[0]
 
 

@@ -113,28 +113,30 @@ def locate_lora(lora: Lora) -> LoraFile:
 
     Raises LoraError with what to do when it is nowhere.
     """
-    files = safetensors_files(LORAS_KIND)
-    if lora.repository is None:
-        if lora.file not in files:
-            raise LoraError(f"models/{LORAS_KIND} has no {lora.file}: put the safetensors file there, or choose another LoRA.")
-        return LoraFile(files[lora.file], f"models/{LORAS_KIND}/{lora.file}")
-    wanted = PurePosixPath(lora.file).name
-    for name, path in files.items():
-        if PurePosixPath(name).name == wanted:
-            return LoraFile(path, f"models/{LORAS_KIND}/{name}")
-    cached = _cached(lora.repository, lora.file)
-    if cached is None:
+    place = _find(lora)
+    if place is None and lora.repository is None:
+        raise LoraError(f"models/{LORAS_KIND} has no {lora.file}: put the safetensors file there, or choose another LoRA.")
+    if place is None:
         raise LoraError(
-            f"The LoRA {wanted} is neither in models/{LORAS_KIND} nor in the hub cache. "
+            f"The LoRA {PurePosixPath(lora.file).name} is neither in models/{LORAS_KIND} nor in the hub cache. "
             f"To get it, run `hf download {lora.repository} {lora.file}`."
         )
-    return LoraFile(cached, f"the hub cache's {lora.repository}/{lora.file}")
+    return place
 
 
-def check_loras(component: Component) -> None:
-    """Refuse what can be told without reading: a missing file, and a missing peft, without which diffusers loads no LoRA."""
+def missing_loras(component: Component) -> list[Lora]:
+    """The registry's LoRAs on a component that are nowhere here."""
+    return [lora for lora in component.loras if lora.repository is not None and _find(lora) is None]
+
+
+def check_loras(component: Component, *, downloads: bool = False) -> None:
+    """Refuse what can be told without reading: a missing file, and a missing peft, without which diffusers loads no LoRA.
+
+    With `downloads` those of the registry may be missing, since they are downloaded before they are used.
+    """
     for lora in component.loras:
-        locate_lora(lora)
+        if not (downloads and lora.repository):
+            locate_lora(lora)
     if component.loras and importlib.util.find_spec("peft") is None:
         raise LoraError("LoRAs need the package peft, which is not installed: run `pip install peft` and start again.")
 
@@ -143,6 +145,17 @@ def loras_key(component: Component) -> tuple[object, ...]:
     """Changes with the LoRAs of a component: their files as they are now, their strengths, and their order."""
     places = [(locate_lora(lora).path.resolve(), lora.strength) for lora in component.loras]
     return tuple((path, fingerprint((path,)), strength) for path, strength in places)
+
+
+def _find(lora: Lora) -> LoraFile | None:
+    files = safetensors_files(LORAS_KIND)
+    if lora.repository is None:
+        return LoraFile(files[lora.file], f"models/{LORAS_KIND}/{lora.file}") if lora.file in files else None
+    for name, path in files.items():
+        if PurePosixPath(name).name == PurePosixPath(lora.file).name:
+            return LoraFile(path, f"models/{LORAS_KIND}/{name}")
+    cached = _cached(lora.repository, lora.file)
+    return None if cached is None else LoraFile(cached, f"the hub cache's {lora.repository}/{lora.file}")
 
 
 def _cached(repository: str, file: str) -> Path | None:

@@ -13,6 +13,7 @@ from ..host.measure import main_memory
 from ..loaders.store import STORE
 from .apply_plan import under_plan_all
 from .automatic import automatic_plan, planned
+from .graph_downloads import check_downloads
 
 if TYPE_CHECKING:
     from .estimate_values import Stage
@@ -32,8 +33,8 @@ class StageMemoryError(UserError):
 
 
 def within_memory(stage: Stage) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorates the function of a stage: it runs under the automatic plan, and an out-of-memory error in it takes what the store loaded
-    off the device.
+    """Decorates the function of a stage: what the graph lacks is checked before the first download, the function runs under the automatic
+    plan, and an out-of-memory error in it takes what the store loaded off the device.
 
     Where a VRAMGuard in the graph may change the plan (mode fix), the function runs once more with its handles under a plan that needs
     less. Otherwise, and when that does not help, StageMemoryError says the stage, the need that was predicted, the memory that was
@@ -62,6 +63,7 @@ def streams_within_memory(stage: Stage) -> Callable[[Callable[P, Iterator[R]]], 
         def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
             import torch
 
+            check_downloads((*args, *kwargs.values()))
             args, kwargs = planned(args, kwargs)  # type: ignore[assignment]
             started = False
             try:

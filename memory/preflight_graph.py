@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from ..errors import UserError
 from ..loaders.as_stored import stored_weights
-from ..loaders.component import AUTO_SOURCE, select_component
 from ..loaders.registry import load_registry
 from ..loaders.schema import Model
 from ..workflows.prompt import Link, Node, Prompt
 from .estimate_values import Workload
 from .preflight_files import KnownFile, identify
+from .preflight_handles import handle_of, named_precision
 from .preflight_loras import LoraUse
 from .preflight_native import FILE_INPUTS, FRAME_INPUTS, SAMPLERS, VALUE_INPUTS
 
@@ -135,23 +135,14 @@ def _our_loader(node: Node, facts: GraphFacts) -> None:
         facts.notes.append(f"{node.heading}: {error}")
         return
     facts.models.append(model)
-    chosen = _named_precision(node)
+    chosen = named_precision(node)
     for role, entry in model.entries.items():
         if entry.parameters:
             follows = chosen is not None and role.startswith(("transformer", "text_encoder", "model"))
-            held, size = _held(node, model.id, role, chosen if follows else None) or (chosen if follows else entry.compute_dtype, None)
+            handle = handle_of(node, model.id, role)
+            stored = stored_weights(handle) if handle is not None else None
+            held, size = stored or (chosen if follows else entry.compute_dtype, None)
             facts.loaded.append(Loaded(node.id, role, entry.id, model.id, held, size=size, chosen=follows))
-
-
-def _held(node: Node, model: str, role: str, chosen: str | None) -> tuple[str, int] | None:
-    """How files that are here hold weights that stay so, and their bytes."""
-    source = node.inputs.get("source", AUTO_SOURCE)
-    if role == "transformer_2" and node.inputs.get("source_2", AUTO_SOURCE) != AUTO_SOURCE:
-        source = node.inputs["source_2"]
-    try:
-        return stored_weights(select_component(model, role, precision=cast(Any, chosen or "auto"), source=str(source)))
-    except UserError:
-        return None
 
 
 def _our_vae(node: Node, facts: GraphFacts) -> None:
@@ -160,7 +151,7 @@ def _our_vae(node: Node, facts: GraphFacts) -> None:
     if component is None:
         facts.unknown.append(str(name))
         return
-    chosen, tiled = _named_precision(node), bool(node.inputs.get("tiling"))
+    chosen, tiled = named_precision(node), bool(node.inputs.get("tiling"))
     facts.loaded.append(
         Loaded(node.id, "vae", component.id, None, chosen or component.compute_dtype, tiled=tiled, chosen=chosen is not None)
     )
@@ -176,17 +167,11 @@ def _picker(node: Node, facts: GraphFacts) -> None:
     except (KeyError, UserError):
         facts.unknown.append(f"{role}: {encoder}")
         return
-    chosen, on_cpu = _named_precision(node), node.inputs.get("device") == "cpu"
+    chosen, on_cpu = named_precision(node), node.inputs.get("device") == "cpu"
     precision = chosen or component.compute_dtype
     facts.loaded.append(
         Loaded(node.id, "text_encoder", component.id, None, precision, on_cpu=on_cpu, picked=True, chosen=chosen is not None)
     )
-
-
-def _named_precision(node: Node) -> str | None:
-    """The precision that a loader names; None for `auto`, and where another node decides."""
-    precision = node.inputs.get("precision")
-    return precision if isinstance(precision, str) and precision != "auto" else None
 
 
 def _native_loader(node: Node, inputs: tuple[tuple[str, str], ...], facts: GraphFacts) -> None:

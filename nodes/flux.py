@@ -51,8 +51,8 @@ class FluxLoader(Loader):
                     },
                 ),
                 "precision": inputs.precision(
-                    "auto is what the model was trained for (bf16). fp16 for cards without bf16, fp32 only for comparing: it "
-                    "takes twice the memory."
+                    "auto is what the model was trained for (bf16); a GGUF transformer stays as it is. fp16 for cards without bf16, "
+                    "fp32 only for comparing: it takes twice the memory."
                 ),
             },
             "optional": {

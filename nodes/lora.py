@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..loaders.component import Component
+from ..loaders.downloads import allowed
 from ..loaders.lora import Lora, check_loras, lora_files, preset_of, registry_loras, with_lora
 from ..pipelines.handles import experts_of, with_experts
 from ..pipelines.wan_model import WanTransformer
@@ -40,8 +41,8 @@ class LoRALoader:
                     [NONE, *registry_loras(), *files],
                     {
                         "default": NONE,
-                        "tooltip": "A file of models/loras, or a well-known LoRA of the model by its name. For Wan 2.2 A14B a file is the "
-                        "high-noise one; a name brings both.",
+                        "tooltip": "A file of models/loras, or a well-known LoRA of the model by its name, which is downloaded when it is "
+                        "first used. For Wan 2.2 A14B a file is the high-noise one; a name brings both.",
                     },
                 ),
                 "strength": (
@@ -75,7 +76,8 @@ def add_lora(
 ) -> Component | WanTransformer:
     """The handle with the LoRA. `lora` is a file below a `loras` folder, the name of one of the model's registry LoRAs, or `NONE`.
 
-    Raises UserError when the model has no such LoRA or no second expert, when a file is not here, and when peft is missing.
+    Raises UserError when the model has no such LoRA or no second expert, when a file is not here and not to be downloaded, and when peft
+    is missing.
     """
     experts = experts_of(transformer)
     chosen = _chosen(experts["transformer"], lora, strength)
@@ -87,7 +89,7 @@ def add_lora(
         chosen["transformer_2"] = Lora(low_noise_lora, strength)
     changed = {role: with_lora(expert, chosen[role]) if role in chosen else expert for role, expert in experts.items()}
     for expert in changed.values():
-        check_loras(expert)
+        check_loras(expert, downloads=allowed())
     return with_experts(transformer, changed)
 
 

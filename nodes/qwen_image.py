@@ -50,8 +50,8 @@ class QwenImageLoader(Loader):
                     },
                 ),
                 "precision": inputs.precision(
-                    "auto is what the model was trained for (bf16). fp16 gives black pictures with this model on some cards; "
-                    "fp32 is only for comparing."
+                    "auto is what the model was trained for (bf16); a GGUF transformer stays as it is. fp16 gives black pictures with "
+                    "this model on some cards; fp32 is only for comparing."
                 ),
             },
             "optional": {

@@ -48,8 +48,8 @@ class WanLoader(Loader):
                     },
                 ),
                 "precision": inputs.precision(
-                    "auto is bf16 for transformer and text encoder, fp32 for VAE and image encoder. A choice here is for the "
-                    "transformer and the text encoder alone."
+                    "auto is bf16 for transformer and text encoder, fp32 for VAE and image encoder; a GGUF transformer stays as it "
+                    "is. A choice here is for the transformer and the text encoder alone."
                 ),
             },
             "optional": {
