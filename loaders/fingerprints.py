@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from .file_headers import read_header
+from .file_memo import remembered
 from .file_tokenizers import vocabulary
 from .gguf_files import GGUF
 from .sources import ComponentFolder
-from .weight_files import find_weight_files, fingerprint
+from .weight_files import find_weight_files
 
 _SAMPLE = 256
 """Bytes read from the middle of every tensor. Training changes every tensor that it touches throughout."""
@@ -24,8 +24,12 @@ def content_fingerprint(place: ComponentFolder) -> str:
 
     Reads some hundred kilobytes whatever the size of the files. Raises BrokenFilesError as `find_weight_files` does.
     """
-    files = find_weight_files(place)
-    return _content(files, fingerprint(files), _hash_files(place.folder, "config.json"))
+    digest = hashlib.sha256(_hash_files(place.folder, "config.json").encode())
+    samples = {name: sample for path in find_weight_files(place) for name, sample in _samples(path).items()}
+    # In the order of the names: the same weights in fewer files are the same weights.
+    for name in sorted(samples):
+        digest.update(samples[name])
+    return digest.hexdigest()
 
 
 def companion_fingerprint(place: ComponentFolder) -> str:
@@ -52,27 +56,15 @@ def _spread_samples(file: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-@lru_cache(maxsize=64)
-def _content(files: tuple[Path, ...], state: object, config: str) -> str:
-    """`state` is not read: it makes the remembered answer good for these very files alone."""
-    digest = hashlib.sha256(config.encode())
-    samples: dict[str, bytes] = {}
-    for path in files:
-        with path.open("rb") as file:
-            if path.suffix.lower() == GGUF:
-                digest.update(_spread_samples(file, path.stat().st_size))
-                continue
-            # The layout of a safetensors file: 8 bytes with the header's length, the header, the tensors one after another.
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
-            for name, tensor in header.items():
-                if name == "__metadata__":
-                    continue
-                start, end = tensor["data_offsets"]
-                file.seek(8 + length + start + max(0, (end - start - _SAMPLE) // 2))
-                sample = file.read(min(_SAMPLE, end - start))
-                samples[name] = f"{name} {tensor['dtype']} {tensor['shape']} ".encode() + sample
-    # In the order of the names: the same weights in fewer files are the same weights.
-    for name in sorted(samples):
-        digest.update(samples[name])
-    return digest.hexdigest()
+@remembered
+def _samples(path: Path) -> dict[str, bytes]:
+    """Name of a tensor -> hash of what its sample is; a GGUF file is sampled as a whole."""
+    with path.open("rb") as file:
+        if path.suffix.lower() == GGUF:
+            return {"": hashlib.sha256(_spread_samples(file, path.stat().st_size)).digest()}
+        samples = {}
+        for name, tensor in read_header(path).items():
+            file.seek(tensor.start + max(0, (tensor.end - tensor.start - _SAMPLE) // 2))
+            sample = file.read(min(_SAMPLE, tensor.end - tensor.start))
+            samples[name] = hashlib.sha256(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode() + sample).digest()
+    return samples

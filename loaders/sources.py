@@ -235,8 +235,15 @@ def _advice(component: Component) -> str:
     files = " ".join(f'"{location.subfolder}/*"' if location.subfolder else '"*"' for _, location in missing)
     return (
         f"The {component.label} is neither in models/{MODELS_KIND}/{place.repository.rpartition('/')[2]} nor in the hub cache. "
-        f"To get what the model lacks,{size} {gate}run `hf download {place.repository} --include {files}`."
+        f"{_lookalike(component)}To get what the model lacks,{size} {gate}run `hf download {place.repository} --include {files}`."
     )
+
+
+def _lookalike(component: Component) -> str:
+    files = fitting_files(component) if component.entry.parameters else []
+    if not files:
+        return ""
+    return f"models/{files[0][0]} has its layout and size, as other models have: choose that file as source if it is this one. "
 
 
 def _missing_in(repository: str, component: Component) -> list[tuple[ComponentEntry, RepositoryFolder]]:

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from .file_headers import BrokenFilesError as BrokenFilesError
+from .file_headers import Tensor, read_header
 
 if TYPE_CHECKING:
     from .sources import ComponentFolder
 
-_INDEX_SUFFIX = ".safetensors.index.json"
 # The names that diffusers and transformers save under, in the order in which they look for them.
 _STEMS = ("diffusion_pytorch_model", "model")
+_VARIANTS = (None, "fp16")
+"""diffusers' `variant`: what stands before the suffix where a repository holds its weights more than once, as that of SDXL."""
 _PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
-
-
-class BrokenFilesError(UserError):
-    """Weight files are missing, cut short, or not what their name says."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One stored tensor: its safetensors dtype name (`BF16`) and shape."""
-
-    dtype: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -62,19 +51,33 @@ def find_weight_files(place: ComponentFolder) -> tuple[Path, ...]:
     """
     if place.file is not None:
         return (place.file,)
-    for stem in _STEMS:
-        index = place.folder / f"{stem}{_INDEX_SUFFIX}"
-        if index.is_file():
-            return tuple(place.folder / name for name in _shards(index, place))
-        single = place.folder / f"{stem}.safetensors"
-        if single.is_file():
-            return (single,)
+    for variant in _VARIANTS:
+        if files := _files(place, variant):
+            return files
     if any(next(place.folder.glob(pattern), None) for pattern in _PICKLES):
         raise BrokenFilesError(
             f"{place.label} holds only pickle weights, which can run code when opened; this pack reads safetensors only. "
             "Download the safetensors files of the same model."
         )
     raise BrokenFilesError(f"{place.label} holds no weights: the download did not finish. Download it again.")
+
+
+def variant_of(place: ComponentFolder) -> str | None:
+    """The `variant` under which `from_pretrained` finds the files of `find_weight_files`."""
+    return None if place.file else next((variant for variant in _VARIANTS if _files(place, variant)), None)
+
+
+def _files(place: ComponentFolder, variant: str | None) -> tuple[Path, ...]:
+    middle = f".{variant}" if variant else ""
+    for stem in _STEMS:
+        # diffusers puts the variant before `.json`, transformers as well.
+        index = place.folder / f"{stem}.safetensors.index{middle}.json"
+        if index.is_file():
+            return tuple(place.folder / name for name in _shards(index, place))
+        single = place.folder / f"{stem}{middle}.safetensors"
+        if single.is_file():
+            return (single,)
+    return ()
 
 
 def fingerprint(files: tuple[Path, ...]) -> tuple[tuple[str, int, int], ...]:
@@ -87,29 +90,11 @@ def read_weight_files(place: ComponentFolder) -> WeightFiles:
 
     Raises BrokenFilesError as `find_weight_files`, and when a file is cut short or is not a safetensors file.
     """
-    from safetensors import SafetensorError
-
     tensors: dict[str, Tensor] = {}
     files = find_weight_files(place)
     for path in files:
-        try:
-            stat = path.stat()
-            tensors |= _header(path, stat.st_size, stat.st_mtime_ns)
-        except (SafetensorError, OSError) as error:
-            label = place.label if place.file else f"{place.label}/{path.name}"
-            raise BrokenFilesError(f"{label} is damaged or was not downloaded to its end ({error}): download it again.") from error
+        tensors |= read_header(path, place.label if place.file else f"{place.label}/{path.name}")
     return WeightFiles(files, tensors)
-
-
-@lru_cache(maxsize=256)
-def _header(path: Path, _size: int, _changed: int) -> dict[str, Tensor]:
-    """Every tensor of a file. Size and time of change are part of the key, so that a replaced file is read again."""
-    from safetensors import safe_open
-
-    # Opening checks that the header is whole and that the file is as long as the header says.
-    with safe_open(path, framework="numpy") as file:
-        parts = ((name, file.get_slice(name)) for name in file.keys())  # noqa: SIM118 - a handle, not a mapping
-        return {name: Tensor(part.get_dtype(), tuple(part.get_shape())) for name, part in parts}
 
 
 def _shards(index: Path, place: ComponentFolder) -> list[str]:

@@ -23,7 +23,7 @@ from .prequantised import check_stored, read_onto_the_cpu
 from .processors import has_torchvision, load_processor
 from .quantise import cast_layerwise, convert_linear
 from .sources import read_config
-from .weight_files import BrokenFilesError, read_weight_files
+from .weight_files import BrokenFilesError, read_weight_files, variant_of
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,7 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
         "use_safetensors": True,
         "local_files_only": True,
         "output_loading_info": True,
+        "variant": variant_of(place),
     }
     # Parameters made inside inference mode could not be changed in place outside it later; nodes run inside it.
     onto_the_cpu = read_onto_the_cpu(entry.library) if stored else nullcontext()
