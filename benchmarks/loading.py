@@ -1,10 +1,11 @@
 """How long a component of over 3 GB takes to load, and the memory it takes beside itself, as a folder and as single files.
 
 Writes a FLUX transformer of the real width with fewer blocks into a temporary folder: in bf16 as a folder and as one file, as scaled
-fp8, and as GGUF (Q8_0). Each way of reading runs in a process of its own, cold (the file's pages dropped from the system's cache) and
-warm, and ends when every page of the weights was touched; libraries and registry are imported and read before. The limit is
-`safetensors.torch.load_file` on the bf16 file, measured alike. Extra memory is the peak of what is not a mapped file; a cast or
-dequantised result counts once as the component itself.
+fp8, and as GGUF (Q8_0, kept as it is stored, and dequantised). Each way of reading runs in a process of its own, cold (the file's pages
+dropped from the system's cache) and warm, and ends when every page of the weights was touched; libraries and registry are imported and read
+before. The limit is `safetensors.torch.load_file` on the bf16 file, measured alike. All ways take turns, and each one's best of several
+rounds counts, since other programs disturb the clock; seconds of the CPU are disturbed less. Extra memory is the peak of what is not a
+mapped file; a cast or dequantised result counts once as the component itself.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import tempfile
 from pathlib import Path
 
 TIME_TARGET, MEMORY_TARGET = 1.3, 0.15
+ROUNDS = 3
 WAYS = {
     "read": "diffusers/FLUX.1-dev/transformer/diffusion_pytorch_model.safetensors",
     "folder": "diffusers/FLUX.1-dev/transformer/diffusion_pytorch_model.safetensors",
     "file": "diffusion_models/bf16.safetensors",
     "scaled fp8": "diffusion_models/fp8.safetensors",
     "GGUF": "diffusion_models/q8.gguf",
+    "GGUF to bf16": "diffusion_models/q8.gguf",
 }
+CAST = ("scaled fp8", "GGUF to bf16")
+"""What stands in memory of its own, not in the mapped file."""
 
 WRITE = """
 import pathlib, shutil, sys
@@ -87,20 +92,21 @@ def watch():
 def touch(tensors):
     for tensor in tensors:
         tensor.detach().reshape(-1).view(torch.uint8)[::4096].sum()
-component = select_component("FLUX.1-dev", "transformer", source="auto" if way in ("read", "folder") else path)
-import accelerate, gguf.quants, diffusers.loaders.single_file_utils, advanced_models.loaders.lora_weights
+source = "auto" if way in ("read", "folder") else path
+component = select_component("FLUX.1-dev", "transformer", precision="auto" if way == "GGUF" else "bf16", source=source)
+import accelerate, gguf.quants, diffusers.loaders.single_file_utils, diffusers.quantizers.gguf.utils, advanced_models.loaders.lora_weights
 before = own()
 watcher = threading.Thread(target=watch, daemon=True); watcher.start()
-started = time.perf_counter()
+started, computed = time.perf_counter(), time.process_time()
 if way == "read":
     weights = load_file(base / "models" / path)
     touch(weights.values())
 else:
     with STORE.use(component) as (module,):
         touch(module.state_dict().values())
-seconds = time.perf_counter() - started
+seconds, cpu = time.perf_counter() - started, time.process_time() - computed
 stop.set(); watcher.join()
-print(json.dumps({"peak": peak - before, "seconds": seconds}))
+print(json.dumps({"peak": peak - before, "seconds": seconds, "cpu": cpu}))
 """
 
 
@@ -125,19 +131,22 @@ def main() -> None:
         models = Path(base, "models")
         size = (models / WAYS["file"]).stat().st_size
         print(f"component: {size / 1e9:.2f} GB in bf16; ratios to reading the bf16 file, extra memory beside the component")
-        limits: dict[str, float] = {}
-        for way, path in WAYS.items():
-            for state in ("cold", "warm"):
-                if state == "cold":
-                    drop_from_cache(models / path)
-                figures = measure(base, way, path)
-                limits.setdefault(state, figures["seconds"])
-                # What is cast or dequantised stands in memory of its own, not in the mapped file.
-                extra = figures["peak"] - (size if way in ("scaled fp8", "GGUF") else 0)
-                print(
-                    f"{way:11} {state}  {(models / path).stat().st_size / 1e9:5.2f} GB on disk  {figures['seconds']:6.2f} s  "
-                    f"{figures['seconds'] / limits[state]:5.2f}x  extra {extra / 1e9:6.3f} GB = {extra / size:6.1%}"
-                )
+        best: dict[tuple[str, str], dict[str, float]] = {}
+        for _ in range(ROUNDS):
+            for way, path in WAYS.items():
+                for state in ("cold", "warm"):
+                    if state == "cold":
+                        drop_from_cache(models / path)
+                    figures, known = measure(base, way, path), best.get((way, state), {})
+                    best[way, state] = {name: min(value, known.get(name, value)) for name, value in figures.items()}
+        for (way, state), figures in best.items():
+            limit = best["read", state]
+            extra = figures["peak"] - (size if way in CAST else 0)
+            print(
+                f"{way:12} {state}  {(models / WAYS[way]).stat().st_size / 1e9:5.2f} GB on disk  {figures['seconds']:6.2f} s "
+                f"{figures['seconds'] / limit['seconds']:5.2f}x  CPU {figures['cpu']:6.2f} s {figures['cpu'] / limit['cpu']:5.2f}x  "
+                f"extra {extra / 1e9:6.3f} GB = {extra / size:6.1%}"
+            )
         print(f"target for bf16: at most {TIME_TARGET}x and {MEMORY_TARGET:.0%}")
 
 

@@ -13,13 +13,14 @@ Slot = tuple[Any, str]
 
 
 def slots(module: torch.nn.Module) -> Iterator[Slot]:
-    """Where the module's tensors are: parameters and buffers, and bitsandbytes' scales. Blocks that are streamed are left out.
+    """Where the module's tensors are: parameters and buffers, and the scales of bitsandbytes and torchao. Blocks that are streamed are left
+    out.
 
     Several slots may hold the same memory.
     """
     for child in _resident(module):
         for tensor in [*child.parameters(recurse=False), *child.buffers(recurse=False)]:
-            yield tensor, "data"
+            yield from _memory(tensor)
         weight = getattr(child, "weight", None)
         state = getattr(weight, "quant_state", None)
         for owner in (state, getattr(state, "state2", None)):
@@ -60,6 +61,14 @@ def _resident(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
 def _is_streamed(module: torch.nn.Module) -> bool:
     registry = getattr(module, "_diffusers_hook", None)
     return registry is not None and registry.get_hook("group_offloading") is not None
+
+
+def _memory(tensor: Any) -> Iterator[Slot]:
+    """A tensor itself, or the ones that it stands for: torchao's have no memory of their own."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        yield from ((tensor, name) for name in tensor.__tensor_flatten__()[0])
+    else:
+        yield tensor, "data"
 
 
 def _attributes(owner: Any, names: tuple[str, ...]) -> Iterator[Slot]:

@@ -5,7 +5,6 @@ Transformers keep their authors' names; text encoders have llama.cpp's, which be
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import mmap
 import struct
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .backends import check_gguf
 from .gguf_layers import keeps, stored_matrix
 
 if TYPE_CHECKING:
@@ -85,16 +85,12 @@ class _Reader:
 
 def gguf_shapes(path: Path) -> dict[str, Shape]:
     """Name -> shape as torch has it. Raises UserError when the file is cut short within its header or is no GGUF file."""
-    return {name: tensor.shape for name, tensor in _tensors(path).items()}
+    return {name: tensor.shape for name, tensor in _read(path)[1].items()}
 
 
-def check_package() -> None:
-    """Raises UserError when the package that knows the quantisations is missing."""
-    if importlib.util.find_spec("gguf") is None:
-        raise UserError(
-            "GGUF files need the gguf package: run `python -m pip install gguf` with the Python that runs this, or choose a safetensors "
-            "file."
-        )
+def gguf_architecture(path: Path) -> str:
+    """What the file calls the network in it: `flux`, `t5encoder`, `qwen2vl`, `clip` for a picture tower. Raises as `gguf_shapes`."""
+    return str(_read(path)[0].get("general.architecture", ""))
 
 
 def read_gguf(path: Path, dtype: torch.dtype, *, as_stored: bool = False) -> dict[str, torch.Tensor]:
@@ -103,14 +99,14 @@ def read_gguf(path: Path, dtype: torch.dtype, *, as_stored: bool = False) -> dic
     With `as_stored` matrices stay quantised and mapped where diffusers can dequantise them later (`gguf_layers`).
     Raises UserError when the package is missing, when it cannot dequantise a tensor, and when the file is cut short.
     """
-    check_package()
+    check_gguf()
     import numpy as np
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     # Copy on write, since torch wants memory that it may write to.
     data, size = np.memmap(path, mode="c"), path.stat().st_size
     tensors = {}
-    for name, tensor in _tensors(path).items():
+    for name, tensor in _read(path)[1].items():
         try:
             kind = GGMLQuantizationType(tensor.kind)
         except ValueError as error:
@@ -147,7 +143,8 @@ def _dequantised(data: Any, kind: Any, shape: Shape, dtype: torch.dtype) -> torc
     return result.view(shape)
 
 
-def _tensors(path: Path) -> dict[str, _Tensor]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, _Tensor]]:
+    """The file's own values, and its tensors."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _parse(_Reader(data), len(data))
@@ -155,7 +152,7 @@ def _tensors(path: Path) -> dict[str, _Tensor]:
         raise UserError(f"{path.name} is not a whole GGUF file: download it again.") from error
 
 
-def _parse(reader: _Reader, size: int) -> dict[str, _Tensor]:
+def _parse(reader: _Reader, size: int) -> tuple[dict[str, Any], dict[str, _Tensor]]:
     if reader.data[:4] != b"GGUF":
         raise ValueError
     reader.position = 4
@@ -172,7 +169,7 @@ def _parse(reader: _Reader, size: int) -> dict[str, _Tensor]:
     start = -(-reader.position // alignment) * alignment
     if any(start + offset >= size for *_, offset in infos):
         raise ValueError
-    return {_name(name): _Tensor(shape, kind, start + offset) for name, shape, kind, offset in infos}
+    return values, {_name(name): _Tensor(shape, kind, start + offset) for name, shape, kind, offset in infos}
 
 
 def _name(name: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
-from ..errors import UserError, first_line
-from .gguf_files import check_package
+from ..errors import UserError
+from .backends import PrecisionError as PrecisionError
+from .backends import backend, check_gguf
 
 if TYPE_CHECKING:
     import torch
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from .schema import ComponentEntry, Dtype
 
 Precision = Literal["auto", "bf16", "fp16", "fp32", "fp8", "int8", "nf4", "gguf"]
-"""`auto` is the compute dtype that the registry names for the component. fp8 is layerwise casting, int8 and nf4 are bitsandbytes', gguf is
-what a transformer's GGUF file holds: `auto` becomes it where such a file is the source."""
+"""`auto` is the compute dtype that the registry names for the component. fp8 is layerwise casting, int8 and nf4 are bitsandbytes'
+(int8 torchao's where that cannot be had), gguf is what a transformer's GGUF file holds: `auto` becomes it where such a file is the
+source."""
 
 PRECISIONS: tuple[Precision, ...] = tuple(name for name in get_args(Precision) if name != "gguf")
 """What can be chosen."""
@@ -26,10 +28,6 @@ QUANTISED_ROLES = ("transformer", "unet", "text_encoder", "model")
 """What the roles of the networks begin with for which a quantised precision is meant. A VAE's convolutions gain nothing and show it."""
 
 _TORCH_NAMES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-
-
-class PrecisionError(UserError):
-    """Weights cannot be held so, here or at all."""
 
 
 def resolve_precision(choice: Precision, entry: ComponentEntry) -> Precision:
@@ -64,12 +62,6 @@ def check_precision(precision: Precision, device_type: str) -> None:
     if precision == "fp8" and device_type == "mps":
         raise PrecisionError("Apple's GPUs have no fp8 in torch: choose bf16.")
     if precision == "gguf":
-        check_package()
+        check_gguf()
     if precision in ("int8", "nf4"):
-        try:
-            import bitsandbytes  # noqa: F401
-        except (ImportError, RuntimeError, OSError) as error:
-            raise PrecisionError(
-                f"{precision} needs bitsandbytes, which cannot be imported ({first_line(error)}): run "
-                "`python -m pip install --upgrade bitsandbytes` with the Python that runs this, or choose fp8 or bf16."
-            ) from error
+        backend(precision, device_type)

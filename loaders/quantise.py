@@ -7,9 +7,12 @@ Which layers are converted follows the libraries that load quantised models (`un
 from __future__ import annotations
 
 import importlib
+import logging
 import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
+
+from .backends import backend
 
 if TYPE_CHECKING:
     import torch
@@ -17,17 +20,23 @@ if TYPE_CHECKING:
 
     from .precision import Precision
 
+log = logging.getLogger(__name__)
+
 OUTLIERS = 6.0
 """Inputs above this are multiplied in 16 bits beside the int8 product (LLM.int8, arXiv:2208.07339; the default of both libraries)."""
 _LORA = "lora_"
 
 
 def convert_linear(module: nn.Module, precision: Precision, dtype: torch.dtype, device: torch.device) -> None:
-    """Replace Linear layers by bitsandbytes' int8 or nf4 ones, which compute in `dtype`.
+    """Replace Linear layers by bitsandbytes' int8 or nf4 ones, which compute in `dtype`, or hold their weights as torchao's int8.
 
     Each weight is quantised on `device` and comes back to the CPU, so that beside the result no more than one layer stands in memory.
     """
     unconverted = unconverted_modules(module)
+    if backend(precision, device.type) == "torchao":
+        log.warning("bitsandbytes cannot be used here: int8 is torchao's")
+        _hold_by_torchao(module, unconverted)
+        return
     for owner, name, path in list(_linear_layers(module)):
         if not has_name(path, unconverted):
             layer = getattr(owner, name)
@@ -121,6 +130,18 @@ def _nf4(layer: nn.Linear, dtype: torch.dtype, device: torch.device) -> Any:
     made.weight = weight.to(device).to(torch.device("cpu"))
     made.bias = layer.bias
     return made
+
+
+def _hold_by_torchao(module: nn.Module, unconverted: Collection[str]) -> None:
+    """Weights of one byte with a scale per output row, multiplied in the dtype of what comes in."""
+    from torch import nn
+
+    quantization = importlib.import_module("torchao.quantization")
+    quantization.quantize_(
+        module,
+        quantization.Int8WeightOnlyConfig(),
+        filter_fn=lambda layer, path: isinstance(layer, nn.Linear) and not has_name(path, unconverted),
+    )
 
 
 def _int8(layer: nn.Linear, device: torch.device) -> Any:

@@ -1,24 +1,26 @@
 """Components that are one file of a ComfyUI model folder: which there are, and what each holds by its header alone.
 
 A file's name says nothing here. Models of the same layout and size, such as FLUX.1 [dev] and Krea, have equal headers: a file of
-one of them is used where the user chose it, and never found by itself.
+one of them is used where the user chose it, and never found by itself. So have the VAEs of Wan 2.1 and Qwen-Image, which share the encoder
+and differ in the values of the decoder alone: the wrong one would decode, and not as it should.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .bundled_configs import bundled_config
-from .file_headers import PICKLES, SAFETENSORS, Shape, read_shapes
+from .file_headers import PICKLES, SAFETENSORS, read_shapes
 from .file_layouts import Layout, layout_for, layout_of, own_names
 from .file_measures import Measures
+from .file_memo import remembered
 from .folder_files import files_in
-from .gguf_files import GGUF
+from .gguf_files import GGUF, gguf_architecture
 from .registry import load_registry
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def refuse(source: str, path: Path, model: Model) -> UserError:
     """The sentence for a file that is no part of the model: what it is, and what it should be."""
     layout, measures = measure(path)
     if layout is None:
-        return UserError(f"models/{source} {_unknown(read_shapes(path))}: choose another source, or 'auto'.")
+        return UserError(f"models/{source} {_unknown(path)}: choose another source, or 'auto'.")
     held = components_in(path)
     what = " or ".join(held[:2]) if held else f"an unknown {layout.words}"
     wanted = next((entry for entry in model.entries.values() if entry.class_name in layout.class_names), None)
@@ -131,15 +133,14 @@ def _all_files() -> list[tuple[str, Path]]:
 def components_in(path: Path) -> tuple[str, ...]:
     """Ids of the components whose layout and size the file has; none for a file that cannot be read."""
     try:
-        stat = path.stat()
+        return _components(path)
     except OSError:
         return ()
-    return _components(path, stat.st_size, stat.st_mtime_ns)
 
 
-@lru_cache(maxsize=1024)
-def _components(path: Path, _size: int, _changed: int) -> tuple[str, ...]:
-    """Every search asks this of every file; size and time of change are part of the key, so that a replaced file is looked at again."""
+@remembered
+def _components(path: Path) -> tuple[str, ...]:
+    """Every search asks this of every file."""
     try:
         layout, measures = measure(path)
     except (UserError, OSError):
@@ -157,9 +158,17 @@ def _fits(layout: Layout, measures: Measures, entry: ComponentEntry) -> bool:
     return all(expected.get(name) == value for name, value in measures.items())
 
 
-def _unknown(shapes: Mapping[str, Shape]) -> str:
+def _unknown(path: Path) -> str:
+    shapes = read_shapes(path)
     if any(mark in name for name in shapes for mark in _LORA_MARKS):
         return "holds a LoRA, not a model"
+    if "blk.0.attn_q.weight" in shapes and gguf_architecture(path) in ("qwen2vl", "qwen3vl"):
+        return (
+            "holds the language half of a Qwen-VL in llama.cpp's layout, whose picture half is a file of its own (mmproj); this pack reads "
+            "neither, but Qwen-VL as a folder or one safetensors file"
+        )
+    if "v.blk.0.attn_q.weight" in shapes:
+        return "holds the picture half of a language model (mmproj) in llama.cpp's layout, which this pack does not read"
     if "blk.0.attn_q.weight" in shapes:
         return "holds a language model in llama.cpp's layout, in which this pack reads T5 and UMT5 alone"
     names = ", ".join(list(shapes)[:3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from typing import Any, cast
 
 from ..loaders.as_stored import stored_weights
@@ -60,6 +61,8 @@ def in_words(values: Iterable[Any]) -> list[str]:
     missing = cost["download_bytes"] - cost["here_bytes"]
     here = "all of it is here" if not missing else f"{missing / 1e9:.1f} GB of it still to be downloaded"
     lines = [f"{cost['download_bytes'] / 1e9:.1f} GB of files, {here}; {cost['memory_bytes'] / 2**30:.1f} GiB of memory for the weights."]
+    if any(part["precision"] == "int8" for part in cost["components"]) and find_spec("bitsandbytes") is None and find_spec("torchao"):
+        lines.append("int8 is torchao's here, since bitsandbytes is not installed.")
     for model in cost["models"]:
         commercial = {"yes": "commercial use allowed", "no": "no commercial use", "conditional": "commercial use under conditions"}
         lines.append(f"{model['name']}: {model['licence']['name']}, {commercial[model['licence']['commercial']]}.")
@@ -93,7 +96,7 @@ def catalogue(registry: Registry | None = None) -> list[dict[str, Any]]:
 def _part(component: Component) -> dict[str, Any]:
     entry = component.entry
     precision = component.precision if component.precision in WEIGHT_PRECISIONS else entry.compute_dtype
-    stored = stored_weights(component)
+    stored = stored_weights(component) if entry.parameters else None
     memory = stored[1] if stored else weight_bytes(component.id, cast(WeightPrecision, precision)) if entry.parameters else 0
     return {
         "id": component.id,

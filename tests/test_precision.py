@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 import torch
 from advanced_models.demo.build import build
+from advanced_models.host.placement import Moved
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.host.tensors import byte_count
 from advanced_models.loaders import precision as precisions
 from advanced_models.loaders.component import Component, select_component
 from advanced_models.loaders.precision import PrecisionError
 from advanced_models.loaders.store import Store
+from advanced_models.memory.cost import in_words
 from advanced_models.memory.counting import count_parameters
 from advanced_models.memory.weights import LibraryRules, bytes_of
 
@@ -135,8 +139,6 @@ def test_a_vae_keeps_its_own_precision(store: Store) -> None:
 
 
 def test_a_missing_backend_is_named_before_anything_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(PrecisionError, match=r"nf4 needs bitsandbytes.*pip install --upgrade bitsandbytes.*or choose fp8"):
         result(store, select_component(FLUX, "transformer", precision="nf4"))
@@ -146,3 +148,37 @@ def test_a_missing_backend_is_named_before_anything_is_read(store: Store, monkey
 def test_apple_has_no_fp8() -> None:
     with pytest.raises(PrecisionError, match="choose bf16"):
         precisions.check_precision("fp8", "mps")
+
+
+def test_int8_needs_one_of_two(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("bitsandbytes", "torchao"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(PrecisionError, match=r"int8 needs bitsandbytes or torchao, of which neither can be used.*install --upgrade"):
+        result(store, select_component(FLUX, "transformer", precision="int8"))
+    assert store.loads == 0
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="torchao is not installed")
+@pytest.mark.parametrize(("model", "role"), [(FLUX, "transformer"), (FLUX, "text_encoder_2")])
+def test_torchao_holds_int8_where_bitsandbytes_cannot(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, model: str, role: str
+) -> None:
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    component, plain = (select_component(model, role, precision=precision) for precision in ("int8", "bf16"))
+    found, expected = result(store, component), result(store, plain)
+    assert "int8 is torchao's" in caplog.text
+    assert "int8 is torchao's here, since bitsandbytes is not installed." in in_words([component])
+    assert 0 < (found - expected).norm() / expected.norm() < FARTHEST["int8"][role.startswith("text_encoder")]
+    with store.use(plain, component) as (module, held):
+        size = byte_count(held)
+        assert size < 0.8 * byte_count(module)
+        moved = Moved(held, torch.device("cpu"))
+        assert torch.equal(result(store, component), found)
+        moved.back()
+        assert byte_count(held) == size
+        if role == "transformer":
+            quantize_(module, Int8WeightOnlyConfig())
+            with torch.inference_mode():
+                assert torch.equal(module(**inputs_of(component), return_dict=True)[0].float(), found)

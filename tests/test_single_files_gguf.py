@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 
@@ -75,12 +76,22 @@ def test_what_is_wrong_with_a_gguf_file_is_said(own: Own, monkeypatch: pytest.Mo
     write_gguf(path, llama_t5(stored(folder, "text_encoder_2")), "t5encoder", gguf.GGMLQuantizationType.Q8_0)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "gguf", None)
-        with pytest.raises(UserError, match="need the gguf package: run `python -m pip install gguf`"), Store().use(component):
+        with pytest.raises(UserError, match=r"need the gguf package.*run `python -m pip install gguf`"), Store().use(component):
             pass
     language = {"token_embd.weight": torch.zeros(32, 32), "blk.0.attn_q.weight": torch.zeros(32, 32)}
-    write_gguf(path.with_name("llm.gguf"), language, "qwen2vl", gguf.GGMLQuantizationType.Q8_0)
-    with pytest.raises(UserError, match=r"holds a language model in llama\.cpp's layout, in which this pack reads T5 and UMT5 alone"):
-        sources.locate(select_component("FLUX.1-dev", "text_encoder_2", source="text_encoders/llm.gguf"))
+    picture = {"v.blk.0.attn_q.weight": torch.zeros(32, 32)}
+    for tensors, architecture, said in (
+        (language, "llama", "holds a language model in llama.cpp's layout, in which this pack reads T5 and UMT5 alone"),
+        (
+            language,
+            "qwen2vl",
+            "holds the language half of a Qwen-VL in llama.cpp's layout, whose picture half is a file of its own",
+        ),
+        (picture, "clip", "holds the picture half of a language model (mmproj) in llama.cpp's layout, which this pack does not read"),
+    ):
+        write_gguf(path.with_name(f"{architecture}.gguf"), tensors, architecture, gguf.GGMLQuantizationType.Q8_0)
+        with pytest.raises(UserError, match=re.escape(said)):
+            sources.locate(select_component("FLUX.1-dev", "text_encoder_2", source=f"text_encoders/{architecture}.gguf"))
     whole = path.read_bytes()
     path.write_bytes(whole[:-40])
     with pytest.raises(UserError, match=r"mine\.gguf is cut short"), Store().use(component):
