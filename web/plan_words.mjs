@@ -32,6 +32,7 @@ export function reportLines(report, fixed) {
     verdict(report, fixed),
     ...(shown ? needs(shown) : []),
     ...(report.plan && report.verdict === "fits_with_plan" ? choices(report.plan) : []),
+    ...(report.better ? [better(report.plan, report.better)] : []),
     ...(report.nearest ? [t("What would fit: {what}.", { what: report.nearest })] : []),
     ...report.notes,
     ...report.unknown_files.map((/** @type {string} */ name) => t("not known: {name}", { name })),
@@ -69,16 +70,48 @@ function needs(plan) {
 
 /** @param {any} plan @returns {string[]} */
 function choices(plan) {
+  return Object.entries(plan.choices).map(([name, choice]) => `${partName(name)}: ${choice.precision}, ${place(choice)}`);
+}
+
+/** Where a part is, and in which pieces it computes. @param {any} choice @returns {string} */
+function place({ placement, tile, resident_blocks: count }) {
   const placements = /** @type {Record<string, string>} */ ({
     resident: t("stays on the card"),
     offload_model: t("on the card while it is used"),
     offload_group: t("streamed by blocks"),
     cpu: t("on the CPU"),
   });
-  return Object.entries(plan.choices).map(([name, choice]) => {
-    const { precision, placement, tile, resident_blocks: count } = choice;
-    const staying = placement === "offload_group" && count > 0 && t("the first {count} stay", { count });
-    const tiles = tile !== null && (tile ? t("in tiles of {size} pixels", { size: tile }) : t("in tiles"));
-    return `${partName(name)}: ${[precision, placements[placement], staying, tiles].filter(Boolean).join(", ")}`;
+  const staying = placement === "offload_group" && count > 0 && t("the first {count} stay", { count });
+  const tiles = tile !== null && (tile ? t("in tiles of {size} pixels", { size: tile }) : t("in tiles"));
+  return [placements[placement], staying, tiles].filter(Boolean).join(", ");
+}
+
+/** What more memory would buy. @param {any} plan @param {any} other @returns {string} */
+function better(plan, other) {
+  const more = [
+    other.device_bytes_more && t("{size} more on the card", { size: gib(other.device_bytes_more) }),
+    other.host_bytes_more && t("{size} more main memory", { size: gib(other.host_bytes_more) }),
+  ].filter(Boolean);
+  return t("Better, with {more}, {changes}.", { more: more.join(` ${t("and")} `), changes: changes(plan.choices, other.plan.choices) });
+}
+
+/**
+ * What one plan does otherwise than another: what is held with less loss, else what is moved less; parts that change alike in one clause.
+ * @param {Record<string, any>} before
+ * @param {Record<string, any>} after
+ */
+function changes(before, after) {
+  const names = Object.keys(before).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+  const instead = (/** @type {string} */ now, /** @type {string} */ then) => t("{now} instead of {then}", { now, then });
+  const held = names.flatMap((name) => {
+    const [then, now] = [before[name], after[name]];
+    if (then.tile !== null && now.tile === null) return [[name, t("in one piece instead of tiles")]];
+    return then.precision === now.precision ? [] : [[name, instead(now.precision, then.precision)]];
   });
+  /** @type {Map<string, string[]>} */
+  const alike = new Map();
+  for (const [name, clause] of held.length ? held : names.map((name) => [name, instead(place(after[name]), place(before[name]))])) {
+    alike.set(clause, [...(alike.get(clause) ?? []), partName(name)]);
+  }
+  return [...alike].map(([clause, parts]) => `${parts.join(` ${t("and")} `)}: ${clause}`).join("; ");
 }

@@ -88,7 +88,7 @@ class GraphPage:
         look = {"Comfy.Locale": language, "Comfy.ColorPalette": "light" if light else "dark"}
         settings = {**QUIET, "Comfy.VueNodes.Enabled": self.nodes_2, **look}
         self.page.request.post(f"{self.url}/api/settings", data=settings)
-        self.page.goto(self.url, wait_until="domcontentloaded")
+        self.page.goto(self.url, wait_until="domcontentloaded", timeout=START_MS)
         self.page.wait_for_function(READY, timeout=START_MS)
         self.page.wait_for_timeout(1000)
 
