@@ -1,4 +1,5 @@
-"""How many shared workflows `check` understands: whole, in part, not, and why; and its verdicts for usual cards.
+"""How many shared workflows `check` understands: whole, in part, not, and why; whether it names every file of the registry's
+architectures with bytes, licence and gate; and its verdicts for usual cards.
 
     python benchmarks/workflow_coverage.py FOLDER [--ram GB] [--verbose]
 
@@ -14,11 +15,13 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from advanced_models.cli.check import USUAL_CARDS, known_definitions
 from advanced_models.errors import UserError
 from advanced_models.memory.plan_values import Machine
 from advanced_models.memory.preflight import Preflight, preflight
+from advanced_models.memory.preflight_report import describe
 from advanced_models.workflows.document import read_workflow
 
 
@@ -35,6 +38,21 @@ def reason(flight: Preflight) -> str:
     return "no sampler that is known"
 
 
+def lacking(answer: dict[str, Any]) -> list[str]:
+    """What of bytes, licence, gate and verdicts is not there, for the files of one workflow that the registry knows."""
+    faults = [
+        f"{file['file']}: {fact}"
+        for file in answer["components"]
+        for fact, there in (
+            ("bytes", file["bytes"] > 0),
+            ("licence", file["licence"] is not None),
+            ("gate", file["gated"] is not None),
+        )
+        if not there
+    ]
+    return faults + [f"a verdict for {card} GB" for card, other in answer["cards"].items() if other["verdict"] == "unknown"]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("folder", type=Path)
@@ -48,6 +66,9 @@ def main() -> int:
     verdicts = {card: collections.Counter[str]() for card in USUAL_CARDS}
     times = []
     failures = 0
+    named: list[dict[str, Any]] = []
+    uncounted: dict[str, int | None] = {}
+    incomplete: list[str] = []
     for path in sorted(options.folder.glob("*.json")):
         try:
             document = read_workflow(path)
@@ -67,6 +88,10 @@ def main() -> int:
         reasons[reason(flight)] += 1
         unknown.update(flight.facts.unknown)
         if flight.parts:
+            answer = describe(path.name, flight, reports[16], reports)
+            named += answer["components"]
+            uncounted |= flight.facts.uncounted
+            incomplete += [f"{path.name}: {fault}" for fault in lacking(answer)]
             for card, report in reports.items():
                 verdicts[card][report.verdict] += 1
         if options.verbose:
@@ -79,11 +104,19 @@ def main() -> int:
     for why, count in reasons.most_common():
         if why:
             print(f"    {count:>4}  {why}")
+    print(f"{sum(verdicts[16].values())} workflows load files of the registry's architectures: {len(named)} in all,")
+    print(f"  {len({file['file'] or file['component'] for file in named})} distinct, each named with its bytes, licence and gate; ", end="")
+    print(f"a verdict for {', '.join(map(str, USUAL_CARDS))} GB in each; lacking: {len(incomplete)}")
+    for fault in incomplete:
+        print(f"    {fault}")
+    print(f"  the gate of {len({file['file'] for file in named if file['gated'] == 'unknown'})} files is not known, and said to be so")
+    sized = sum(size is not None for size in uncounted.values())
+    print(f"  with them {len(uncounted)} LoRAs, control networks and upscalers, {sized} with their bytes, none of them in the estimate")
     print("most frequent unknown files: " + ", ".join(f"{name} ({count})" for name, count in unknown.most_common(12)))
     for card, counts in verdicts.items():
         print(f"  {card:>2} GB: " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.most_common()))
     print(f"CPU for reading one file's graph and four verdicts: median {statistics.median(times):.1f} ms, most {max(times):.1f} ms")
-    return 1 if failures else 0
+    return 1 if failures or incomplete else 0
 
 
 if __name__ == "__main__":

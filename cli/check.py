@@ -11,7 +11,7 @@ from pathlib import Path
 from ..memory.plan_values import GIB, Machine, Plan
 from ..memory.preflight import Preflight, Report, preflight
 from ..memory.preflight_native import definitions
-from ..memory.preflight_report import components, describe
+from ..memory.preflight_report import components, describe, terms
 from ..workflows.definitions import Definitions, NodeDefinition
 from ..workflows.document import read_workflow
 
@@ -22,6 +22,7 @@ CARD_WITHOUT_ONE = 16
 """GB judged for when there is no card here and none is named."""
 _WIDTH = 110
 
+_GATES = {"yes": ", needs a login and its terms accepted", "no": "", "unknown": ", may need a login"}
 _SENTENCES = {
     "fits": "fits as it is",
     "tight": "fits as it is, with little to spare: close other programs that use the card",
@@ -72,20 +73,15 @@ def exit_code(report: Report) -> int:
 def _lines(name: str, flight: Preflight, report: Report, others: dict[int, Report], vram: float, ram: float, here: bool) -> Iterator[str]:
     yield f"{name}: {_made(flight)}"
     for model in flight.models:
-        gate = {"yes": ", needs a login and its terms accepted", "no": "", "unknown": ", may need a login"}[model.gated]
         use = {"yes": "commercial use allowed", "no": "no commercial use", "conditional": "commercial use under conditions"}[
             model.licence.commercial
         ]
-        yield f"  {model.name}: {model.licence.name} ({use}){gate}"
+        yield f"  {model.name}: {model.licence.name} ({use}){_GATES[model.gated]}"
         for warning in model.warnings:
             if warning.level != "info":
                 yield textwrap.fill(warning.text, _WIDTH, initial_indent="    ! ", subsequent_indent="      ")
     yield ""
-    if flight.facts.loaded:
-        yield f"  {'part':<22} {'component':<42} {'GB':>7}"
-        for loaded, size in components(flight):
-            yield f"  {loaded.role:<22} {loaded.component:<42} {size / 1e9:>7.2f}"
-        yield f"  {'together, each once':<65} {flight.download_bytes() / 1e9:>7.2f}"
+    yield from _files(flight)
     for file in flight.facts.unknown:
         yield f"  not known: {file}"
     for note in flight.notes:
@@ -102,6 +98,24 @@ def _lines(name: str, flight: Preflight, report: Report, others: dict[int, Repor
     if report.nearest:
         yield f"  What would fit: {report.nearest}."
     yield "  " + ", ".join(f"{card} GB: {other.verdict.replace('_', ' ')}" for card, other in others.items())
+
+
+def _files(flight: Preflight) -> Iterator[str]:
+    """A table of what is loaded, the terms it comes under, and the bytes."""
+    rows = [("part or file", "component", "GB", "licence")]
+    for loaded, size in components(flight):
+        licence, gated = terms(loaded)
+        marks = [licence.name if licence is not None else "not known", *(["login"] if gated == "yes" else [])]
+        rows.append((loaded.file.name if loaded.file is not None else loaded.role, loaded.component, f"{size / 1e9:.2f}", ", ".join(marks)))
+    rows += [
+        (file, "memory not counted", "?" if size is None else f"{size / 1e9:.2f}", "") for file, size in flight.facts.uncounted.items()
+    ]
+    if len(rows) == 1:
+        return
+    rows.append(("together, each once", "", f"{flight.download_bytes() / 1e9:.2f}", ""))
+    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, component, size, under in rows:
+        yield f"  {name:<{first}}  {component:<{second}} {size:>7}  {under}".rstrip()
 
 
 def _made(flight: Preflight) -> str:

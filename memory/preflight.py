@@ -27,7 +27,7 @@ Understood = Literal["whole", "part", "none"]
 EDIT_TOKENS = 1058
 """Tokens of a Qwen-Image-Edit prompt with one picture: its template, the words, and the picture's own."""
 _TILED_VAES = frozenset({"AutoencoderKL", "AutoencoderKLQwenImage", "AutoencoderKLWan"})
-"""VAEs that the pack decodes in tiles when its loader says so."""
+"""VAEs that the pack decodes in tiles when its loader says so; ComfyUI does by itself when a whole picture runs out of memory."""
 _SD = frozenset({"sd15", "sdxl"})
 
 
@@ -77,7 +77,7 @@ class Preflight:
     def download_bytes(self) -> int:
         """Bytes of everything it loads, each once, whether or not it is there already."""
         sizes = {loaded.component: loaded.size or _stored(loaded.component) for loaded in self.facts.loaded}
-        return sum(sizes.values())
+        return sum(sizes.values()) + sum(size or 0 for size in self.facts.uncounted.values())
 
     def judge(self, machine: Machine, wishes: Wishes | None = None, *, look_further: bool = False) -> Report:
         """Whether it fits, and the plan that makes it; `look_further` also asks for the next better plan."""
@@ -168,6 +168,9 @@ def _preflight(facts: GraphFacts, libraries: Libraries) -> Preflight:
             notes.append(
                 f"The size is the model's own, or that of a linked picture: taken as {work.width}x{work.height}, {work.frames} frames."
             )
+        if not work.frames:
+            work = replace(work, frames=usual.frames)
+            notes.append(f"The number of frames is decided by another node: taken as {work.frames}.")
         part = _part(facts, loaded, work, steps, parts)
         if part is None:
             continue
@@ -210,6 +213,8 @@ def _part(facts: GraphFacts, loaded: Loaded, work: Workload, steps: int | None, 
     if kind is None or (kind == "image_encoder" and not facts.encodes_pictures and facts.runs):
         return None
     precision = cast(WeightPrecision, loaded.precision if loaded.precision in WEIGHT_PRECISIONS else entry.compute_dtype)
+    if loaded.file is not None and kind == "vae":
+        precision = "bf16"  # what ComfyUI computes every VAE in, on cards that can (`vae_dtype`)
     text = (model or (facts.models[0] if facts.models else None)) and (model or facts.models[0]).defaults.max_sequence_length
     tokens = 77 if entry.class_name.startswith("CLIPText") else text or 512
     architecture = model.architecture if model else None
@@ -242,7 +247,7 @@ def _part(facts: GraphFacts, loaded: Loaded, work: Workload, steps: int | None, 
         on_cpu=loaded.on_cpu,
         tiled=loaded.tiled,
         runs=(steps or default_steps or 20) * (2 if guided else 1) if kind == "denoiser" else 1,
-        can_tile=entry.class_name in _TILED_VAES and not facts.native,
+        can_tile=entry.class_name in _TILED_VAES,
         size=loaded.size,
         chosen=loaded.chosen,
     )

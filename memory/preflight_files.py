@@ -1,10 +1,10 @@
-"""What a model file of a ComfyUI folder holds, told by its name: the registry's component, and bytes a weight."""
+"""What a model file of a ComfyUI folder holds, told by its name: the registry's component, and its bytes, published or by its precision."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from ..loaders.registry import load_registry
 from ..loaders.schema import DTYPE_BYTES
 
 _TABLE = Path(__file__).parent / "known_files.json"
+PUBLISHED_FILE = Path(__file__).parent / "published_files.json"
+"""Model folder -> file name -> [bytes, repository], written by `tools/read_template_sizes.py`."""
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 
 
@@ -30,7 +32,7 @@ class KnownFile:
 
     @property
     def size(self) -> int:
-        """Bytes of the file, from parameter counts and the precision that its name states."""
+        """Bytes of the file: published, else from parameter counts and the precision that its name states."""
         registry = load_registry()
         return int(sum(registry.component(name).parameters for _, name in self.components) * self.bytes_per_weight)
 
@@ -49,8 +51,16 @@ def identify(file: str, folder: str) -> KnownFile | None:
     for pattern, model, component in table[folder]:
         if pattern.search(name):
             roles = _roles(folder, model, component)
-            return KnownFile(file, folder, model, roles, _bytes_per_weight(name, roles[0][1]))
+            known = KnownFile(file, folder, model, roles, _bytes_per_weight(name, roles[0][1]))
+            facts = published(file, folder)
+            return known if facts is None else replace(known, bytes_per_weight=known.bytes_per_weight * facts[0] / known.size)
     return None
+
+
+def published(file: str, folder: str) -> tuple[int, str] | None:
+    """Bytes and repository of a file of this name in this model folder, where they were published."""
+    found = _published().get(folder, {}).get(file.replace("\\", "/").rsplit("/", 1)[-1])
+    return None if found is None else (found[0], found[1])
 
 
 def _roles(folder: str, model: str | None, component: str | None) -> tuple[tuple[str, str], ...]:
@@ -77,3 +87,9 @@ def _table() -> dict[str, Any]:
     for section in ("diffusion_models", "text_encoders", "vae", "clip_vision", "checkpoints", "precisions"):
         table[section] = [(re.compile(pattern), *rest) for pattern, *rest in table[section]]
     return table
+
+
+@cache
+def _published() -> dict[str, dict[str, Any]]:
+    files: dict[str, dict[str, Any]] = json.loads(PUBLISHED_FILE.read_text(encoding="utf-8"))
+    return files

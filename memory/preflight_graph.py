@@ -12,10 +12,11 @@ from ..loaders.registry import load_registry
 from ..loaders.schema import Model
 from ..workflows.prompt import Link, Node, Prompt
 from .estimate_values import Workload
-from .preflight_files import KnownFile, identify
+from .preflight_files import KnownFile, identify, published
 from .preflight_handles import handle_of, named_precision
 from .preflight_loras import LoraUse
-from .preflight_native import FILE_INPUTS, FRAME_INPUTS, SAMPLERS, VALUE_INPUTS
+from .preflight_native import FILE_INPUTS, FRAME_INPUTS, SAMPLERS, UNCOUNTED_FILES
+from .preflight_numbers import node_class, stated_area, stated_number, stated_size
 
 OUR_LOADERS = frozenset({"FluxLoader", "WanLoader", "QwenImageLoader", "QwenVLLoader"})
 OUR_SAMPLERS: Mapping[str, tuple[str, str]] = {
@@ -23,9 +24,6 @@ OUR_SAMPLERS: Mapping[str, tuple[str, str]] = {
     "WanDenoise": ("transformer", "latent"),
     "QwenImageDenoise": ("transformer", "latent"),
 }
-_SUFFIX = " (Advanced Models)"
-_LARGEST = 16384
-_MOST_MEGAPIXELS = 100
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,8 @@ class Loaded:
     on_cpu: bool = False
     picked: bool = False
     """Whether it takes the place of the loaders' own component of its socket."""
+    file: KnownFile | None = None
+    """The file of a ComfyUI folder that holds it; None where our loaders look for it."""
     chosen: bool = False
     """Whether the node names the precision, rather than `auto`."""
 
@@ -58,6 +58,8 @@ class GraphFacts:
     files: list[KnownFile] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     """Model files whose names are not known."""
+    uncounted: dict[str, int | None] = field(default_factory=dict)
+    """Other files of weights that native nodes name (LoRAs, control networks, upscalers), with their bytes where they were published."""
     models: list[Model] = field(default_factory=list)
     native: bool = False
     """Whether ComfyUI's own loaders take part."""
@@ -76,14 +78,9 @@ class Run:
     node: str
     loaders: frozenset[str]
     workload: Workload | None
-    """None when the graph alone does not tell the size."""
+    """None when the graph alone does not tell the size; 0 frames when it does not tell their number."""
     steps: int | None
     guidance: float | None
-
-
-def node_class(node: Node) -> str:
-    """The class, whether or not it had to be registered under another id."""
-    return node.class_type.removesuffix(_SUFFIX)
 
 
 def read_graph(prompt: Prompt) -> GraphFacts:
@@ -99,6 +96,11 @@ def read_graph(prompt: Prompt) -> GraphFacts:
             _our_vae(node, facts)
         elif kind in FILE_INPUTS:
             _native_loader(node, FILE_INPUTS[kind], facts)
+        elif kind in UNCOUNTED_FILES:
+            name, folder = UNCOUNTED_FILES[kind]
+            if isinstance(file := node.inputs.get(name), str):
+                size, _ = published(file, folder) or (None, None)
+                facts.uncounted[file] = size
         if (
             kind in ("VAEEncode", "VAEEncodeForInpaint", "FluxEncode", "WanEncode", "WanImageEncode", "QwenImageEncode")
             or "start_image" in node.inputs
@@ -189,17 +191,17 @@ def _native_loader(node: Node, inputs: tuple[tuple[str, str], ...], facts: Graph
         if known.model is not None:
             facts.models.append(load_registry().model(known.model))
         for role, component in known.components:
-            facts.loaded.append(Loaded(node.id, role, component, known.model, None, size=known.size_of(component)))
+            facts.loaded.append(Loaded(node.id, role, component, known.model, None, size=known.size_of(component), file=known))
 
 
 def _run(prompt: Prompt, node: Node, model_input: str, latent_input: str) -> Run:
     loaders = _loaders(prompt, node, model_input)
     latent = node.inputs.get(latent_input)
-    workload = _own_size(prompt, node)
+    workload = stated_size(prompt, node)
     if isinstance(latent, Link):
         linked = _linked_size(prompt, node, latent_input)
         workload = linked if linked is not None or node_class(node) in SAMPLERS else workload
-    steps = _number(prompt, node.inputs.get("steps"))
+    steps = stated_number(prompt, node.inputs.get("steps"))
     guidance = next((value for name in ("cfg", "true_cfg", "guidance") if isinstance(value := node.inputs.get(name), (int, float))), None)
     return Run(node.id, loaders, workload, steps or None, guidance)
 
@@ -235,51 +237,13 @@ def _linked_size(prompt: Prompt, node: Node, name: str) -> Workload | None:
     """The size of the nearest node upstream that states one; frames and batch may stand on a nearer node, whose size is linked itself."""
     frames = batch = 0
     for found in _upstream(prompt, node, name, across=True):
-        size = _own_size(prompt, found) or _area(prompt, found)
+        size = stated_size(prompt, found) or stated_area(prompt, found)
         if size is not None:
             return replace(size, frames=frames or size.frames, batch=batch or size.batch)
         if "width" in found.inputs:
-            frames = frames or next((value for key in FRAME_INPUTS if (value := _number(prompt, found.inputs.get(key)))), 0)
-            batch = batch or _number(prompt, found.inputs.get("batch_size")) or 0
+            frames = frames or next((value for key in FRAME_INPUTS if (value := stated_number(prompt, found.inputs.get(key)))), 0)
+            batch = batch or stated_number(prompt, found.inputs.get("batch_size")) or 0
     return None
-
-
-def _area(prompt: Prompt, node: Node) -> Workload | None:
-    """The size of a node that scales to so many megapixels, as a square: memory depends on the area."""
-    megapixels = node.inputs.get("megapixels")
-    if isinstance(megapixels, Link):
-        megapixels = _number(prompt, megapixels)
-    if node_class(node) == "FluxKontextImageScale":
-        megapixels = 1
-    if isinstance(megapixels, bool) or not isinstance(megapixels, (int, float)) or not 0 < megapixels <= _MOST_MEGAPIXELS:
-        return None
-    side = round((megapixels * 1024 * 1024) ** 0.5 / 16) * 16
-    return Workload(max(side, 16), max(side, 16))
-
-
-def _own_size(prompt: Prompt, node: Node) -> Workload | None:
-    """The size that a node states by width and height."""
-    width, height = (_number(prompt, node.inputs.get(name)) for name in ("width", "height"))
-    if not width or not height or not (16 <= width <= _LARGEST and 16 <= height <= _LARGEST):
-        return None
-    frames = next((value for name in FRAME_INPUTS if (value := _number(prompt, node.inputs.get(name)))), 1)
-    batch = _number(prompt, node.inputs.get("batch_size")) or 1
-    return Workload(width, height, frames, batch)
-
-
-def _number(prompt: Prompt, value: Any, depth: int = 4) -> int | None:
-    """A whole number, given in place or by nodes that only hold one."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
-        return int(value) if value > 0 else None
-    if not isinstance(value, Link) or not depth:
-        return None
-    node = prompt.nodes.get(value.node)
-    if node is None:
-        return None
-    held = [name for name in VALUE_INPUTS if name in node.inputs]
-    return _number(prompt, node.inputs[held[0]], depth - 1) if held else None
 
 
 def larger(one: Workload, other: Workload) -> Workload:

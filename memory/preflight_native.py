@@ -26,6 +26,17 @@ FILE_INPUTS: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """Loader -> (input that names a file, model folder)."""
 
+UNCOUNTED_FILES: Mapping[str, tuple[str, str]] = {
+    "LoraLoaderModelOnly": ("lora_name", "loras"),
+    "LoraLoader": ("lora_name", "loras"),
+    "ControlNetLoader": ("control_net_name", "controlnet"),
+    "ModelPatchLoader": ("name", "model_patches"),
+    "StyleModelLoader": ("style_model_name", "style_models"),
+    "UpscaleModelLoader": ("model_name", "upscale_models"),
+    "LatentUpscaleModelLoader": ("model_name", "latent_upscale_models"),
+}
+"""Loader -> (input that names a file, model folder), of weights whose memory is not estimated."""
+
 SAMPLERS: Mapping[str, tuple[str, str]] = {
     "KSampler": ("model", "latent_image"),
     "KSamplerAdvanced": ("model", "latent_image"),
@@ -52,6 +63,11 @@ _WIDGETS: Mapping[str, str] = {
     "ImageOnlyCheckpointLoader": "ckpt_name",
     "LoraLoaderModelOnly": "lora_name strength_model:FLOAT",
     "LoraLoader": "lora_name strength_model:FLOAT strength_clip:FLOAT",
+    "ControlNetLoader": "control_net_name",
+    "ModelPatchLoader": "name",
+    "StyleModelLoader": "style_model_name",
+    "UpscaleModelLoader": "model_name",
+    "LatentUpscaleModelLoader": "model_name",
     "EmptyLatentImage": "width:INT height:INT batch_size:INT",
     "EmptySD3LatentImage": "width:INT height:INT batch_size:INT",
     "EmptyFlux2LatentImage": "width:INT height:INT batch_size:INT",
@@ -72,6 +88,8 @@ _WIDGETS: Mapping[str, str] = {
     "ImageScale": "upscale_method width:INT height:INT crop",
     "PrimitiveInt": "value:SEED",
     "INTConstant": "value:INT",
+    "PrimitiveFloat": "value:FLOAT",
+    "ComfyMathExpression": "expression",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from advanced_models.cli import main
 from advanced_models.cli.check import known_definitions
+from advanced_models.memory.expressions import compute
 from advanced_models.memory.plan_values import Machine
 from advanced_models.memory.preflight import preflight
 from advanced_models.memory.preflight_files import identify
@@ -148,22 +149,22 @@ def test_unknown_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ("flux1-dev.safetensors", "diffusion_models", "flux1-dev-transformer", 2.0),
         ("FLUX1/flux1-dev-kontext_fp8_scaled.safetensors", "diffusion_models", "flux1-kontext-dev-transformer", 1.0),
         ("flux1-dev-Q4_K_S.gguf", "diffusion_models", "flux1-dev-transformer", 0.5625),
-        ("Wan2_1-I2V-14B-480p_fp8_e4m3fn_scaled_KJ.safetensors", "diffusion_models", "wan2.1-i2v-14b-480p-transformer", 1.0),
+        ("Wan2_1-I2V-14B-480p_fp8_e4m3fn_scaled_KJ.safetensors", "diffusion_models", "wan2.1-i2v-14b-480p-transformer", 1.015),
         ("qwen_image_edit_2511_bf16.safetensors", "diffusion_models", "qwen-image-edit-2511-transformer", 2.0),
         ("qwen_image_fp8_e4m3fn.safetensors", "diffusion_models", "qwen-image-transformer", 1.0),
-        ("t5xxl_fp16.safetensors", "text_encoders", "t5-xxl-encoder", 2.0),
-        ("umt5_xxl_fp8_e4m3fn_scaled.safetensors", "text_encoders", "umt5-xxl-encoder", 1.0),
-        ("qwen_2.5_vl_7b_fp8_scaled.safetensors", "text_encoders", "qwen2.5-vl-7b", 1.0),
+        ("t5xxl_fp16.safetensors", "text_encoders", "t5-xxl-encoder", 2.055),
+        ("umt5_xxl_fp8_e4m3fn_scaled.safetensors", "text_encoders", "umt5-xxl-encoder", 1.185),
+        ("qwen_2.5_vl_7b_fp8_scaled.safetensors", "text_encoders", "qwen2.5-vl-7b", 1.13),
         ("ae.safetensors", "vae", "flux1-vae", 4.0),
-        ("wan_2.1_vae.safetensors", "vae", "wan2.1-vae", 4.0),
-        ("clip_vision_h.safetensors", "clip_vision", "clip-vit-h-image-encoder", 4.0),
+        ("wan_2.1_vae.safetensors", "vae", "wan2.1-vae", 2.0),
+        ("clip_vision_h.safetensors", "clip_vision", "clip-vit-h-image-encoder", 2.0),
     ],
 )
 def test_files_by_name(name: str, folder: str, component: str, size: float) -> None:
     known = identify(name, folder)
     assert known is not None
     assert known.components[0][1] == component
-    assert known.bytes_per_weight <= size  # what no name states is as the registry says the files are stored
+    assert known.bytes_per_weight == pytest.approx(size, rel=0.005)
 
 
 @pytest.mark.parametrize(
@@ -228,3 +229,45 @@ def test_bad_cases_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert code == 2
     assert message.startswith("Case 2: ")
     assert words in message
+
+
+def test_files_come_with_their_published_bytes_and_terms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes as the notes of ComfyUI's templates state them (6.27 and 13.31 GiB); copies of Comfy-Org's need no login."""
+    _, answer = checked(capsys, native(tmp_path), 24)
+    files = {file["file"]: file for file in answer["components"]}
+    assert files["umt5_xxl_fp8_e4m3fn_scaled.safetensors"]["bytes"] == pytest.approx(6.27 * 2**30, rel=1e-3)
+    assert files["wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors"]["bytes"] == pytest.approx(13.31 * 2**30, rel=1e-3)
+    assert {file["licence"] for file in files.values()} == {"Apache-2.0"}
+    assert {file["gated"] for file in files.values()} == {"no"}
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "result"),
+    [
+        ("floor(a * b) + 1", {"a": 5.0, "b": 16}, 81),
+        ("max(4, (int(a) // 16) * 16)", {"a": 727.5}, 720),
+        ("a & ~1", {"a": 15}, 14),
+        ("min(a * 16 + 1, 81)", {"a": 9}, 81),
+        ("a / b", {"a": 1, "b": 0}, None),
+        ("a.__class__", {"a": 1}, None),
+        ("a ** 9 ** 9", {"a": 9}, None),
+        ("unknown + 1", {}, None),
+        ("open('x')", {}, None),
+    ],
+)
+def test_arithmetic_between_nodes(text: str, values: dict[str, float], result: float | None) -> None:
+    assert compute(text, values) == result
+
+
+def test_frames_that_another_node_decides_are_the_models_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = native(tmp_path)
+    page = json.loads(path.read_text())
+    latent = next(node for node in page["nodes"] if node["type"] == "EmptyHunyuanLatentVideo")
+    latent["inputs"].append({"name": "length", "type": "INT", "link": 99, "widget": {"name": "length"}})
+    page["nodes"].append(
+        {"id": 99, "type": "GetVideoComponents", "mode": 0, "inputs": [], "outputs": [{"name": "n", "type": "INT", "links": [99]}]}
+    )
+    page["links"].append([99, 99, 0, latent["id"], len(latent["inputs"]) - 1, "INT"])
+    path.write_text(json.dumps(page))
+    _, answer = checked(capsys, path, 24)
+    assert "The number of frames is decided by another node: taken as 81." in answer["notes"]
