@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 import difflib
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -77,15 +79,31 @@ class Registry:
         ]
 
 
+_held: ContextVar[Registry | None] = ContextVar("held registry", default=None)
+
+
 def load_registry() -> Registry:
     """The registry with the user's overlay merged in; read anew only when one of the two files has changed.
 
     Raises:
         UserError: one of the files cannot be used; the message names file, entry, field and what was expected.
     """
+    held = _held.get()
+    if held is not None:
+        return held
     overlay = _overlay_of(current().user_folder)
     stamp = _stamp(overlay)
     return _load(REGISTRY_FILE, _stamp(REGISTRY_FILE), overlay if stamp else None, stamp)
+
+
+@contextmanager
+def registry_held() -> Iterator[None]:
+    """Within it the registry is asked for as it was on entry, without looking at its files: for a search that asks thousands of times."""
+    token = _held.set(load_registry())
+    try:
+        yield
+    finally:
+        _held.reset(token)
 
 
 def read_registry(path: Path, overlay: Path | None = None) -> Registry:

@@ -109,7 +109,6 @@ def _options(parts: Sequence[Part], backends: Backends, wishes: Wishes, librarie
     for names in _groups(parts, wishes):
         members = [part for part in parts if part.name in names]
         pin = wishes.pinned.get(names[0])
-        pin = wishes.pinned.get(names[0])
         choices = [choice for choice in _choices(members, wishes, pin or Pin()) if pin is None or pin.allows(choice)]
         result.append([Option.of({part.name: figures(part, choice, pin) for part in members}) for choice in choices])
     return result

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from ..loaders.registry import load_registry
+from ..loaders.registry import load_registry, registry_held
 from ..loaders.schema import Model
 from ..workflows.prompt import Prompt
 from .better import Better, next_better
@@ -79,6 +79,7 @@ class Preflight:
         sizes = {loaded.component: loaded.size or _stored(loaded.component) for loaded in self.facts.loaded}
         return sum(sizes.values()) + sum(size or 0 for size in self.facts.uncounted.values())
 
+    @registry_held()
     def judge(self, machine: Machine, wishes: Wishes | None = None, *, look_further: bool = False) -> Report:
         """Whether it fits, and the plan that makes it; `look_further` also asks for the next better plan."""
         if not self.parts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,8 @@ class Samples:
     ladder: list[Workload]
     spread: list[Workload]
     held_out: list[Workload]
+    long: tuple[Workload, ...] = ()
+    """The ladder's sizes as long clips, which are not fitted: the allocator may lose more to their many chunks, or less."""
 
 
 def samples(class_name: str, variant: Variant) -> Samples:
@@ -110,7 +113,8 @@ def samples(class_name: str, variant: Variant) -> Samples:
             return Samples([Workload(s, s) for s in (512, 1024, 1536, 2048)], [], [Workload(1328, 1328)])
         # Chunks of four frames after the first; from some on the growth is that of the frames that are kept.
         ladder = [Workload(w, h, 17) for w, h in ((832, 480), (1280, 704))]
-        return Samples(ladder, [Workload(512, 512, 33), Workload(832, 480, 49)], [Workload(640, 640, 25)])
+        long = tuple(replace(size, frames=121) for size in ladder)
+        return Samples(ladder, [Workload(512, 512, 33), Workload(832, 480, 49)], [Workload(640, 640, 25)], long)
     if class_name in PICTURE_VAES:
         if variant.tile is not None:
             return Samples([Workload(s, s) for s in (1024, 1408, 1792)], [], [Workload(1152, 896)])
@@ -171,12 +175,15 @@ def fit(spec: ModelSpec, variant: Variant, weights: Sequence[int]) -> FormRecord
         peaks = np.array(levels if aligned else [[max(level)] for level in levels], dtype=float)
         record["peaks"][rule] = _pieces(matrix, peaks, grid)
     rule = "channels_last" if conv else "none"
-    for simulation in runs[: len(plan.ladder)]:
+    for simulation, longer in zip_longest(runs[: len(plan.ladder)], map(run, plan.long)):
         if variant.batched:
             break  # the relation of reserved to allocated is that of one entry
-        events = list(simulation.trace(rule))
-        reserved, least = allocator_need(weights, events)
-        record["reserved"].append([simulation.peak(rule), reserved, least])
+        reserved, least = allocator_need(weights, list(simulation.trace(rule)))
+        peak = simulation.peak(rule)
+        if longer is not None:
+            _, least_of_longer = allocator_need(weights, list(longer.trace(rule)))
+            least = max(least, peak * least_of_longer // longer.peak(rule))
+        record["reserved"].append([peak, reserved, least])
     errors = []
     for workload in plan.held_out:
         truth = run(workload).peak(rule)

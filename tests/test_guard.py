@@ -61,7 +61,7 @@ def test_it_changes_the_plan_so_that_the_graph_fits() -> None:
     assert result[4:MOST_COMPONENTS] == (None,) * 4
     assert isinstance(plan, Plan)
     assert plan.choices["vae"].tile == 0
-    for words in ("30.0 GiB of 23.6", "decode", "in tiles", "changed to a plan"):
+    for words in ("31.8 GiB of 23.6", "decode", "in tiles", "changed to a plan"):
         assert words in report
 
 
