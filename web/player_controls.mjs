@@ -50,8 +50,9 @@ export function makeControls(player) {
     loop,
     sound,
   ];
+  const byFrames = iconButton("images", t("Step through the frames of the picture"), () => player.byFrames());
   const full = iconButton("window-maximize", t("Full screen (f)"), () => player.fullScreen());
   const seek = el("div", { class: "seek" }, range, slider);
-  const buttons = el("div", { class: "controls" }, ...stepping, full, download, keep);
-  return { slider, range, number, total, speed, play, first, last, loop, sound, download, keep, stepping, seek, buttons };
+  const buttons = el("div", { class: "controls" }, ...stepping, byFrames, full, download, keep);
+  return { slider, range, number, total, speed, play, first, last, loop, sound, byFrames, download, keep, stepping, seek, buttons };
 }

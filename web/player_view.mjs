@@ -1,7 +1,7 @@
 // The player itself: one clip with its controls, in any place of the page. It knows nothing of nodes.
 // @ts-check
 import { el, root } from "./dom.mjs";
-import { address, isPicture, keep, note, proxyOf } from "./player_clip.mjs";
+import { address, hasFrames, isPicture, keep, note, proxyOf } from "./player_clip.mjs";
 import { makeControls, SPEEDS } from "./player_controls.mjs";
 import { Frames } from "./player_frames.mjs";
 import { onKeys } from "./player_keys.mjs";
@@ -62,6 +62,13 @@ export class Player {
       this._enable();
       return;
     }
+    await this.byFrames();
+  }
+
+  /** Show the clip by its frames, at rest on the first; of an animated picture, which the page plays but cannot step, those of a copy. */
+  async byFrames() {
+    const { clip } = this;
+    if (!clip) return;
     const frames = await this.open(clip, this.stage, (frame) => this._shown(frame));
     if (this.clip !== clip || !frames) return; // another clip has come meanwhile
     this.frames = frames;
@@ -82,15 +89,19 @@ export class Player {
    */
   async open(clip, place, shown) {
     try {
-      return new Frames(await load(address(clip), place, this.muted), clip, shown);
+      if (!isPicture(clip)) return new Frames(await load(address(clip), place, this.muted), clip, shown);
     } catch (error) {
       if (/** @type {MediaError} */ (error).code !== NOT_SUPPORTED) throw error;
     }
-    this.message.textContent = t("This browser does not play the file; a copy that it plays is being made …");
+    this.message.textContent = isPicture(clip)
+      ? t("A copy whose frames can be stepped through is being made …")
+      : t("This browser does not play the file; a copy that it plays is being made …");
     try {
       const proxy = await proxyOf(clip);
       const video = await load(address(proxy), place, this.muted);
-      this.message.textContent = t("Shown as a smaller copy: this browser does not play the file itself.");
+      this.message.textContent = isPicture(clip)
+        ? t("Shown as a smaller copy, to step through its frames.")
+        : t("Shown as a smaller copy: this browser does not play the file itself.");
       return new Frames(video, proxy, shown);
     } catch (error) {
       this.message.textContent = /** @type {Error} */ (error).message || t("This browser cannot play the file.");
@@ -102,6 +113,7 @@ export class Player {
     const off = !this.frames;
     for (const control of [this.parts.seek, ...this.parts.stepping]) control.hidden = off;
     this.parts.buttons.hidden = !this.clip;
+    this.parts.byFrames.hidden = !off || !this.clip || !hasFrames(this.clip);
     this.parts.sound.hidden = off || !this.clip?.has_audio;
   }
 

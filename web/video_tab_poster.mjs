@@ -1,6 +1,6 @@
 // Small pictures of clips' frames, made in the page.
 // @ts-check
-import { address, isPicture, key } from "./player_clip.mjs";
+import { address, isPicture, key, proxyOf } from "./player_clip.mjs";
 
 const HEIGHT = 54;
 
@@ -8,7 +8,7 @@ const HEIGHT = 54;
 const made = new Map();
 
 /**
- * The address of a picture of one frame; empty for what the browser does not play.
+ * The address of a picture of one frame, of the server's copy where the browser does not play the file; empty where there is neither.
  * @param {import("./player_clip.mjs").Clip} clip
  * @param {number} [frame]
  * @returns {Promise<string>}
@@ -17,7 +17,10 @@ export function poster(clip, frame = 0) {
   if (isPicture(clip)) return Promise.resolve(address(clip));
   const name = `${key(clip)}#${frame}`;
   let picture = made.get(name);
-  if (!picture) made.set(name, (picture = draw(clip, frame)));
+  if (!picture) {
+    picture = draw(clip, frame).catch(async () => draw(await proxyOf(clip), frame)).catch(() => "");
+    made.set(name, picture);
+  }
   return picture;
 }
 
@@ -25,13 +28,14 @@ export function poster(clip, frame = 0) {
  * @param {import("./player_clip.mjs").Clip} clip
  * @param {number} frame
  * @returns {Promise<string>}
+ * @throws {MediaError} what the browser says against the file
  */
 function draw(clip, frame) {
   const video = document.createElement("video");
   video.muted = true;
   video.preload = "auto";
-  return new Promise((done) => {
-    video.onerror = () => done("");
+  return new Promise((done, failed) => {
+    video.onerror = () => failed(video.error);
     video.onloadeddata = () => (video.currentTime = ((frame + 0.5) * clip.frame_rate[1]) / clip.frame_rate[0]);
     video.onseeked = () => {
       const canvas = document.createElement("canvas");

@@ -129,6 +129,15 @@ def test_animated_pictures_are_shown_as_such(
     picture.wait_for()
     graph.page.wait_for_function("image => image.complete && image.naturalWidth", arg=picture.element_handle())
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [192, 96]
+    player = graph.page.locator(PLAYER)
+    step = player.get_by_role("button", name="Step through the frames of the picture")
+    if format_name == "webp":  # whose frames the server cannot read
+        assert not step.is_visible()
+        return
+    step.click()
+    player.get_by_text("to step through its frames").wait_for()
+    assert goes_to(player, [5, 2, 3, 0]) == [5, 2, 3, 0]
+    assert not step.is_visible()
 
 
 def test_there_is_one_player_and_nothing_of_it_is_saved(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:

@@ -77,6 +77,15 @@ def test_clips_of_the_session_are_shown_with_posters(graph: GraphPage, tab: Any)
     assert poster.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [108, 54]
 
 
+def test_what_the_browser_does_not_play_has_a_poster(graph: GraphPage, tab: Any, server: PageServer, page_host: StandaloneHost) -> None:
+    server.outputs["VideoCombine"] = shown_by_node(save(page_host, range(8), "mov (ProRes 422)", prefix="prores"))
+    assert graph.run() == "execution_success"
+    poster = tab.locator(".card", has_text="prores_00001_.mov").locator("img")
+    graph.page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=poster.element_handle(), timeout=60_000)
+    assert poster.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [108, 54]
+    graph.lines = [line for line in graph.lines if "ERR" not in line]
+
+
 def test_what_is_edited_is_what_the_server_makes(graph: GraphPage, tab: Any, page_host: StandaloneHost) -> None:
     add(tab, "a", "b")
     assert parts(graph) == [("a", 0, 24), ("b", 0, 24)]
