@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import cast
 
+from ..loaders.as_stored import stored_weights
 from ..loaders.component import Component, select_component
 from ..loaders.download_plan import missing_bytes
 from ..loaders.downloads import check, download, is_complete, licence_line, plan
@@ -56,4 +57,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _weights(part: Component) -> int:
-    return weight_bytes(part.id, cast(WeightPrecision, part.precision))
+    stored = stored_weights(part)
+    return stored[1] if stored else weight_bytes(part.id, cast(WeightPrecision, part.precision))

@@ -9,7 +9,7 @@ from .gguf_files import GGUF
 from .precision import PrecisionError
 from .prequantised import stored_precision
 from .sources import find, read_config
-from .weight_files import BrokenFilesError, find_weight_files
+from .weight_files import find_weight_files
 
 if TYPE_CHECKING:
     from .component import Component
@@ -29,7 +29,7 @@ def is_kept_gguf(component: Component) -> bool:
     return place is not None and _is_gguf(place)
 
 
-def check_gguf(component: Component, place: ComponentFolder) -> None:
+def check_still_gguf(component: Component, place: ComponentFolder) -> None:
     """Raises PrecisionError for the precision gguf where the files are none, which were when the handle was made."""
     if component.precision == "gguf" and not _is_gguf(place):
         raise PrecisionError(
@@ -45,7 +45,7 @@ def stored_weights(component: Component) -> tuple[Precision, int] | None:
             return None
         precision = "gguf" if component.precision == "gguf" else stored_precision(read_config(component), place.label)
         files = find_weight_files(place) if precision else ()
-    except (UserError, BrokenFilesError):
+    except UserError:
         return None
     return (precision, sum(path.stat().st_size for path in files)) if precision else None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import host
 from ..errors import UserError, first_line
 from ..host.environment import explain_import_error
-from .as_stored import check_gguf
+from .as_stored import check_still_gguf
 from .downloads import obtain
 from .file_modules import build_module
 from .file_tensors import read_tensors
@@ -163,7 +163,7 @@ def check_config(component: Component, place: ComponentFolder) -> Precision | No
         raise BrokenFilesError(
             f"{place.label} holds a {named}, not the {component.entry.class_name} that the {component.label} needs. Choose another source."
         )
-    check_gguf(component, place)
+    check_still_gguf(component, place)
     return check_stored(component, place, config, host.current().device().type)
 
 
