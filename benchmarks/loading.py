@@ -91,7 +91,7 @@ def watch():
         time.sleep(0.005)
 def touch(tensors):
     for tensor in tensors:
-        tensor.detach().reshape(-1).view(torch.uint8)[::4096].sum()
+        tensor.detach().as_subclass(torch.Tensor).reshape(-1).view(torch.uint8)[::4096].sum()
 source = "auto" if way in ("read", "folder") else path
 component = select_component("FLUX.1-dev", "transformer", precision="auto" if way == "GGUF" else "bf16", source=source)
 import accelerate, gguf.quants, diffusers.loaders.single_file_utils, diffusers.quantizers.gguf.utils, advanced_models.loaders.lora_weights
