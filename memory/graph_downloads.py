@@ -16,8 +16,9 @@ from ..loaders.registry import load_registry
 from ..workflows.document import Document
 from ..workflows.prompt import Prompt
 from .cost import handles
-from .preflight_graph import GraphFacts, Loaded, node_class, read_graph
+from .preflight_graph import GraphFacts, Loaded, read_graph
 from .preflight_handles import handle_of
+from .preflight_numbers import node_class
 
 _checked: list[Mapping[str, Any]] = []
 """The prompt that was checked last."""
