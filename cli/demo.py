@@ -141,7 +141,7 @@ def _chosen(only: str | None) -> list[str]:
 def _read(name: str, definitions: Definitions) -> _Example:
     document = read_workflow(EXAMPLES / f"{name}.json")
     example = _Example(name, document, document.prompt(definitions))
-    if example.is_trained:
+    if name in asked.VALUES:
         _ask(example.prompt, asked.VALUES[name])
     else:
         _shorten(example.prompt)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .clips import FRAMES
 from .shapes import SIDE, Scene, draw, exact
-from .trained import STEPS
+from .trained import STEPS, WAN
 
 PICTURE = "shape.png"
 """In the input folder, see `draw_start`."""
@@ -14,6 +15,13 @@ START = Scene("square", "red", "white")
 
 _FLUX = {"FluxDenoise.width": SIDE, "FluxDenoise.height": SIDE, "FluxDenoise.steps": STEPS}
 _PICTURE = {"LoadImage.image": PICTURE}
+_SIZE = {"width": SIDE, "height": SIDE, "frames": FRAMES}
+_WAN = {
+    **{f"{node}.{name}": value for node in ("WanDenoise", "WanImageEncode") for name, value in _SIZE.items()},
+    "WanDenoise.steps": STEPS,
+    "WanDenoise.guidance": 1.0,
+    "VideoCombine.frame_rate": 8.0,
+}
 
 VALUES: dict[str, dict[str, Any]] = {
     "flux_text_to_image": {**_FLUX, "FluxPromptEncode.prompt": "a large red circle on the left on a blue background"},
@@ -26,6 +34,12 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "flux_inpaint": {**_FLUX, **_PICTURE, "FluxPromptEncode.prompt": "a blue circle on a white background", "FluxDenoise.denoise": 1.0},
     "chat_to_flux": {**_FLUX, "QwenVLChat.prompt": "green ring, black background", "QwenVLChat.max_new_tokens": 32},
+    "wan_text_to_video": {
+        **_WAN,
+        "WanLoader.model": WAN,  # from text, too: of the Wan 2.1 that the example names there is no trained small one
+        "WanPromptEncode.prompt": "a yellow star moves to the right on a purple background",
+    },
+    "wan_5b_image_to_video": {**_WAN, **_PICTURE, "WanPromptEncode.prompt": "a red square moves up on a white background"},
     "qwen_caption": {**_PICTURE, "QwenVLChat.max_new_tokens": 32},
 }
 """By example: `NODE.INPUT`, and its value there."""

@@ -1,4 +1,4 @@
-"""One picture of what the trained small models do: prompts drawn, a picture changed, a part of it painted anew, and what is seen there."""
+"""One picture of what the trained small models do: prompts drawn, pictures changed and painted anew in part, videos, and what is seen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..loaders.precision import Precision
 from .captions import caption
+from .clips import Clip, clip_caption
 from .shapes import SIDE, Scene, draw, exact
-from .trained import QWEN_VL, ask, paint, trained_models
+from .trained import QWEN_VL, ask, film, paint, trained_models
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,9 @@ _START = Scene("square", "red", "white")
 _CHANGED = Scene("star", "purple", "white")
 _PRECISION: Precision = "fp32"  # three times as fast as bf16 on a processor that computes in the former alone
 _STRENGTHS = (0.3, 0.5, 0.7, 0.8, 0.9)
+_CLIPS = (Clip(Scene("star", "yellow", "purple"), "right"), Clip(Scene("ring", "blue", "white"), "grow"))
+_FRAMES = (0, 3, 6, 8)
+"""Shown of each video."""
 _ACROSS = 4
 _SHOWN = 128
 """Pixels of a picture's side in the sheet."""
@@ -42,7 +46,7 @@ def write_contact_sheet(file: Path) -> None:
     import torch
     from PIL import Image
 
-    tiles = [*_prompts(), *_image_to_image(), *_inpainting()]
+    tiles = [*_prompts(), *_image_to_image(), *_inpainting(), *_videos()]
     width = _SHOWN + _GAP
     height = _SHOWN + _GAP + _LINES * _LINE
     rows = -(-len(tiles) // _ACROSS)
@@ -82,6 +86,19 @@ def _inpainting() -> list[tuple[torch.Tensor, str]]:
     made = paint([caption(scene)], seed=1, precision=_PRECISION, picture=start, mask=mask)[0]
     shown = start[0] * (1 - 0.6 * mask[0, ..., None])
     return [(shown, "inpainting: the start and its mask"), (made, caption(scene))]
+
+
+def _videos() -> list[tuple[torch.Tensor, str]]:
+    """Frames of videos from text, and of one from the picture that image to image starts with."""
+    prompts = [(clip_caption(clip), None) for clip in _CLIPS] + [
+        (clip_caption(Clip(_START, "up")), draw([exact(_START)])[0].movedim(0, -1))
+    ]
+    tiles = []
+    for prompt, start in prompts:
+        video = film(prompt, seed=1, picture=start, precision=_PRECISION)
+        how = "text" if start is None else "image"
+        tiles += [(video[frame], f"{how} to video: {prompt}, frame {frame + 1} of {len(video)}") for frame in _FRAMES]
+    return tiles
 
 
 def _put(sheet: Image, picture: torch.Tensor, text: str, place: tuple[int, int]) -> None:

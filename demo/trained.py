@@ -1,4 +1,4 @@
-"""The trained small models, through the pack's own loaders and pipelines: pictures for prompts, answers about pictures."""
+"""The trained small models, through the pack's own loaders and pipelines: pictures and videos for prompts, answers about pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..loaders.component import AUTO_SOURCE, select_component
 from ..loaders.lora import Lora, with_lora
 from ..loaders.precision import Precision
+from .clips import FRAMES
 from .shapes import SIDE
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ MODELS = Path(__file__).parent / "models"
 """A models folder: `diffusers/` holds the trained small models under the names of those whose layout they have, `loras/` a LoRA."""
 FLUX = "FLUX.1-schnell"
 QWEN_VL = "Qwen2.5-VL-7B-Instruct"
+WAN = "Wan2.2-TI2V-5B"
 LORA = "purple_shapes.safetensors"
 """With it the FLUX draws every shape in purple."""
 STEPS = 8
-"""Steps of the FLUX."""
+"""Steps of the FLUX, and of the Wan."""
 
 
 def trained_models() -> frozenset[str]:
@@ -79,6 +81,26 @@ def encode(prompts: Sequence[str]) -> Prompt:
     encoders = [select_component(FLUX, role) for role in ("text_encoder", "text_encoder_2")]
     encoded = [flux.encode_prompt(encoders[0], encoders[1], prompt) for prompt in prompts]
     return flux.Prompt(torch.cat([one.embeds for one in encoded]), torch.cat([one.pooled for one in encoded]))
+
+
+def film(
+    prompt: str, *, seed: int = 0, steps: int = STEPS, picture: torch.Tensor | None = None, precision: Precision = "auto"
+) -> torch.Tensor:
+    """A video [9, 64, 64, 3] with values 0..1 for a prompt: from noise, or from a picture [64, 64, 3] as its first frame.
+
+    `precision` is the transformer's. The host of the process must search `MODELS`.
+    """
+    from ..pipelines import wan
+    from ..pipelines.wan_model import WanTransformer
+
+    transformer = WanTransformer(select_component(WAN, "transformer", precision=precision))
+    vae, text_encoder = (select_component(WAN, role) for role in ("vae", "text_encoder"))
+    start = None if picture is None else wan.encode_image(vae, picture[None], width=SIDE, height=SIDE, frames=FRAMES)[1]
+    text = wan.encode_prompt(text_encoder, prompt)
+    latents = wan.denoise(
+        transformer, text, text, width=SIDE, height=SIDE, frames=FRAMES, seed=seed, steps=steps, guidance=1.0, start=start
+    )
+    return wan.decode(vae, latents).decoded()
 
 
 def ask(picture: torch.Tensor, question: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import advanced_models.host
+import av
 import numpy as np
 import pytest
 from advanced_models.cli import main
 from advanced_models.demo.build import BUILDERS, MARKER
 from advanced_models.demo.cache import cache_folder, cached_models
 from advanced_models.demo.classifier import classify
+from advanced_models.demo.clips import motion_of
 from advanced_models.demo.pictures import draw_example
 from PIL import Image
 
@@ -37,6 +39,17 @@ def test_inpainting_runs_and_the_file_is_named(own_cache: Path, tmp_path: Path, 
     assert str(made) in printed
     assert "64 x 64" in printed
     assert "1 of 1 examples ran" in printed
+
+
+def test_a_still_becomes_a_video_that_moves_as_asked(own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["demo", "--out", str(out), "--only", "wan_5b_image_to_video"]) == 0
+    (made,) = out.rglob("*.mp4")
+    with av.open(made) as container:
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(np.float32) / 255
+    assert frames.shape == (9, 64, 64, 3)
+    assert motion_of(frames) == "up"
+    assert "Trained to do what they are asked: Wan2.2-TI2V-5B." in capsys.readouterr().out
 
 
 def test_unknown_example(own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

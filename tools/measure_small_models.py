@@ -21,6 +21,7 @@ from advanced_models.demo.captions import caption, words
 from advanced_models.demo.classifier import classify
 from advanced_models.demo.questions import LANGUAGES, TOPICS, answer, question
 from advanced_models.demo.shapes import SIDE, Scene, draw, scenes, varied
+from training import measure_wan
 
 if TYPE_CHECKING:
     import torch
@@ -189,6 +190,8 @@ SECTIONS: dict[str, Callable[[int], Figures]] = {
         for precision in ("bf16", "fp8", "int8", "nf4")
     },
     "lora": _lora,
+    "wan": lambda count: measure_wan.measure(count, from_image=False),
+    "wan image to video": lambda count: measure_wan.measure(count, from_image=True),
     "answers": _answers,
     "loop": _loop,
 }

@@ -34,13 +34,15 @@ def train(
     averaging: float = 0.998,
     hold: float = 0.0,
     log: Path | None = None,
+    before_step: Callable[[float], None] | None = None,
     after_step: Callable[[], None] | None = None,
 ) -> None:
     """Minimise a loss with AdamW; the parameters end as their running average (EMA). `log` gets the loss of every 100 steps.
 
     `rate` is reached after 100 steps, held for the share `hold` of all steps, and falls to a fiftieth along a cosine. `loss_of_step` draws
-    its own batch. `after_step` may put back what the optimiser must not change. With `log` a checkpoint is written beside it every few
-    minutes, and a training that was stopped goes on from there, with batches other than it would have drawn.
+    its own batch. `before_step` is told the share of the steps that are done, `after_step` may put back what the optimiser must not
+    change. With `log` a checkpoint is written beside it every few minutes, and a training that was stopped goes on from there, with
+    batches other than it would have drawn.
     """
     import torch
 
@@ -60,6 +62,8 @@ def train(
     saved = started
     for step in range(first + 1, steps + 1):
         _set_rate(optimiser, rate * _share(step, steps, hold))
+        if before_step is not None:
+            before_step((step - 1) / steps)
         loss = loss_of_step()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -9,6 +9,8 @@ from typing import Any
 
 from advanced_models.demo.contact_sheet import write_contact_sheet
 
+from . import measure_wan
+
 _ROWS = {
     "en": "English prompts",
     "de": "German prompts",
@@ -63,7 +65,7 @@ def write_page(figures: dict[str, Any], docs: Path) -> None:
             f"in {_share(found['purple'])} of {found['count']} prompts. Strength 0 changes "
             f"{'nothing' if found['strength 0 changes nothing'] else 'pictures, which is a fault'}.\n"
         )
-    parts += _qwen(figures)
+    parts += [*measure_wan.section(figures), *_qwen(figures)]
     curves = sorted((docs / "training").glob("*.loss.json"))
     (docs / "training_curves.svg").write_text(_curves(curves), encoding="utf-8")
     parts.append("\n## Training\n\nLoss of each stage over its steps, logarithmic.\n\n![Training curves](training_curves.svg)\n")
