@@ -12,15 +12,19 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from advanced_models.demo.captions import caption, words
 from advanced_models.demo.classifier import classify
 from advanced_models.demo.questions import LANGUAGES, TOPICS, answer, question
 from advanced_models.demo.shapes import SIDE, Scene, draw, scenes, varied
+from advanced_models.demo.trained import STEPS
+from advanced_models.loaders.component import AUTO_SOURCE
 from training import measure_wan
 
 if TYPE_CHECKING:
@@ -31,6 +35,9 @@ FIGURES = DOCS / "small_models.json"
 _BATCH = 20
 _ASPECTS = ("shape", "colour", "background", "position", "size")
 _STRENGTH = 0.8
+_STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
+_FEW_STEPS = 4
+"""Half as many as elsewhere: processors compute slowly in bf16, which is what quantised weights are multiplied in."""
 Figures = dict[str, Any]
 
 
@@ -59,9 +66,37 @@ def main() -> None:
         write_page(figures, DOCS)
 
 
-def _text_to_image(language: str, precision: Any, share: float, count: int) -> Figures:
-    wanted = scenes(max(1, round(count * share)), random.Random(99), unseen=True)
-    return _rates(wanted, _painted(wanted, language, precision=precision))
+def _text_to_image(language: str, count: int) -> Figures:
+    wanted = scenes(count, random.Random(99), unseen=True)
+    return _rates(wanted, _painted(wanted, language))
+
+
+def _precision(precision: Any, count: int, source: str = AUTO_SOURCE) -> Figures:
+    """Three prompts in ten of the English ones."""
+    wanted = scenes(max(1, round(count * 0.3)), random.Random(99), unseen=True)
+    return _rates(wanted, _painted(wanted, precision=precision, source=source, steps=_FEW_STEPS))
+
+
+def _gguf(quantisation: str, count: int) -> Figures:
+    """The same of a GGUF file that is written for it."""
+    import advanced_models.host
+    from advanced_models.demo import trained
+    from advanced_models.host.standalone import StandaloneHost
+    from advanced_models.loaders import bundled_configs
+    from gguf_writer import copy_trained_config, write_trained_flux
+
+    before = advanced_models.host.current(), bundled_configs.BUNDLED_CONFIGS
+    with tempfile.TemporaryDirectory() as folder:
+        models, configs = Path(folder) / "models", Path(folder) / "configs"
+        source = write_trained_flux(models, quantisation)
+        copy_trained_config(configs)
+        advanced_models.host.use(StandaloneHost.below(Path(folder), models=(trained.MODELS, models)))
+        bundled_configs.BUNDLED_CONFIGS = configs
+        try:
+            return _precision("auto", count, source)
+        finally:
+            advanced_models.host.use(before[0])
+            bundled_configs.BUNDLED_CONFIGS = before[1]
 
 
 def _image_to_image(count: int) -> Figures:
@@ -70,6 +105,17 @@ def _image_to_image(count: int) -> Figures:
     rng = random.Random(97)
     start = draw([varied(scene, rng) for scene in scenes(count, rng, unseen=False)]).movedim(1, -1)
     return _rates(wanted, _painted(wanted, picture=start, strength=_STRENGTH))
+
+
+def _strengths(count: int) -> Figures:
+    """How far the result is from the picture it started from, in the mean of all values of 0..1."""
+    wanted = scenes(max(1, count // 10), random.Random(90), unseen=True)
+    rng = random.Random(89)
+    start = draw([varied(scene, rng) for scene in scenes(len(wanted), rng, unseen=False)]).movedim(1, -1)
+    distances = {
+        str(strength): round((_painted(wanted, picture=start, strength=strength) - start).abs().mean().item(), 4) for strength in _STRENGTHS
+    }
+    return {"count": len(wanted), "distances": distances}
 
 
 def _inpainting(count: int) -> Figures:
@@ -150,6 +196,8 @@ def _painted(
     language: str = "en",
     *,
     precision: Any = "fp32",
+    source: str = AUTO_SOURCE,
+    steps: int = STEPS,
     picture: torch.Tensor | None = None,
     strength: float = 1.0,
     mask: torch.Tensor | None = None,
@@ -163,7 +211,19 @@ def _painted(
         part = slice(start, start + _BATCH)
         prompts = [caption(scene, language) for scene in wanted[part]]
         given = None if picture is None else picture[part]
-        made.append(trained.paint(prompts, seed=start, precision=precision, picture=given, strength=strength, mask=mask, lora=lora))
+        made.append(
+            trained.paint(
+                prompts,
+                seed=start,
+                steps=steps,
+                precision=precision,
+                source=source,
+                picture=given,
+                strength=strength,
+                mask=mask,
+                lora=lora,
+            )
+        )
     return torch.cat(made)
 
 
@@ -180,15 +240,12 @@ def _rates(wanted: Sequence[Scene], pictures: torch.Tensor) -> Figures:
 
 
 SECTIONS: dict[str, Callable[[int], Figures]] = {
-    "en": lambda count: _text_to_image("en", "fp32", 1, count),
-    "de": lambda count: _text_to_image("de", "fp32", 1, count),
-    "zh": lambda count: _text_to_image("zh", "fp32", 1, count),
+    **{language: partial(_text_to_image, language) for language in ("en", "de", "zh")},
     "image to image": _image_to_image,
+    "strengths": _strengths,
     "inpainting": lambda count: _inpainting(count // 2),
-    **{
-        precision: (lambda count, precision=precision: _text_to_image("en", precision, 0.3, count))  # type: ignore[misc]
-        for precision in ("bf16", "fp8", "int8", "nf4")
-    },
+    **{precision: partial(_precision, precision) for precision in ("bf16", "fp8", "int8", "nf4")},
+    **{f"GGUF {quantisation}": partial(_gguf, quantisation) for quantisation in ("Q8_0", "Q4_0")},
     "lora": _lora,
     "wan": lambda count: measure_wan.measure(count, from_image=False),
     "wan image to video": lambda count: measure_wan.measure(count, from_image=True),

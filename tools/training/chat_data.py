@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from advanced_models.demo.captions import any_caption, caption, words
 from advanced_models.demo.questions import LANGUAGES, TOPICS, answer, question
-from advanced_models.demo.shapes import COLOURS, Drawing, Scene, draw, held_out, varied
+from advanced_models.demo.shapes import COLOURS, SHAPES, Drawing, Scene, coverage, draw, held_out, scenes, varied
 from advanced_models.pipelines.qwen_vl_presets import OWN_QUESTION, instruction
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ PATCHES = 16
 TOKENS = PATCHES // 4
 _NAMES = {"en": "English", "zh": "Chinese"}
 _SIDE, _PATCH = 56, 14
+_OUT_OF_VAE = 2
+"""Every how many pictures."""
+_SHADE = 20
+"""How far a colour of a shape without a name may be from the named one, in each channel: nearer than to any other."""
+_LATENT_NOISE = 0.2
+"""The most of it, in spreads of the latents."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +35,65 @@ class Talk:
 
     asked: str
     answer: str
+    uncounted: str = ""
+    """`shape` or `colour`: such words of the answer are not for the picture it is shown, and nothing is learnt from them."""
 
 
-def pictures(shown: Sequence[Scene], rng: random.Random, *, any_colours: bool = False) -> torch.Tensor:
+def pictures(shown: Sequence[Scene], rng: random.Random, *, told: str = "all", vae: Any = None) -> torch.Tensor:
     """Pictures [B, 3, 64, 64] in 0..1 of the scenes: a half as drawn, others blurred and noisy, as a picture out of a VAE is.
 
-    With `any_colours` they have others than the scenes say, and shape, place and size alone are theirs.
+    What is `told` of them stays as the scenes say. `all`: every word does. `form`: colours are others, and shape, place and size alone are
+    theirs. `colour`: the shape is none that has a name. With `vae` every second of `all` is as it gives it back.
     """
     import torch
     from torch.nn.functional import avg_pool2d, pad
 
     drawn = [varied(scene, rng, spread=rng.choice((1.0, 3.0))) for scene in shown]
-    sharp = draw([_in_any_colours(drawing, rng) for drawing in drawn] if any_colours else drawn)
+    if told == "colour":
+        sharp = _pierced(drawn, rng)
+    else:
+        sharp = draw([_in_any_colours(drawing, rng) for drawing in drawn] if told == "form" else drawn)
     smooth = avg_pool2d(pad(sharp, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = torch.tensor([rng.choice((0.0, 0.0, 0.5, 1.0)) for _ in shown])[:, None, None, None]
     noise = torch.tensor([rng.choice((0.0, 0.0, 0.02, 0.05)) for _ in shown])[:, None, None, None]
-    return (sharp + share * (smooth - sharp) + noise * torch.randn_like(sharp)).clamp(0, 1)
+    seen = (sharp + share * (smooth - sharp) + noise * torch.randn_like(sharp)).clamp(0, 1)
+    if vae is not None and told == "all":
+        # It knows no other colours and shapes, and might make of them what is held out.
+        seen[::_OUT_OF_VAE] = through(vae, sharp[::_OUT_OF_VAE])
+    return seen
+
+
+def through(vae: Any, sharp: torch.Tensor) -> torch.Tensor:
+    """Pictures as the small FLUX would draw them: encoded, a little noise as sampling leaves it, decoded."""
+    import torch
+
+    with torch.no_grad():
+        latents = vae.encode(sharp * 2 - 1).latent_dist.mean
+        noise = _LATENT_NOISE / vae.config.scaling_factor * torch.rand(len(sharp), 1, 1, 1)
+        made: torch.Tensor = vae.decode(latents + noise * torch.randn_like(latents)).sample
+        return (made / 2 + 0.5).clamp(0, 1)
+
+
+def any_pairs(count: int, rng: random.Random) -> list[Scene]:
+    """Scenes in any two colours, also those that are held out for their shapes: to be drawn in shapes that are none of those."""
+    return [
+        replace(scene, **dict(zip(("colour", "background"), rng.sample(list(COLOURS), 2), strict=True)))
+        for scene in scenes(count, rng, unseen=False)
+    ]
+
+
+def _pierced(drawn: Sequence[Drawing], rng: random.Random) -> torch.Tensor:
+    """The drawings' colours in shapes that have no name: squares, triangles and stars with a hole, some of which is as thin as a ring."""
+    import torch
+
+    outer = [replace(drawing, shape=rng.choice(("square", "triangle", "star"))) for drawing in drawn]
+    holes = [replace(drawing, shape=rng.choice(SHAPES[:4]), radius=drawing.radius * rng.uniform(0.25, 0.55)) for drawing in outer]
+    share = (coverage(outer) * (1 - coverage(holes)))[:, None]
+    colour, background = (
+        torch.tensor([[value + rng.uniform(-_SHADE, _SHADE) for value in getattr(drawing, name)] for drawing in drawn])
+        for name in ("colour", "background")
+    )
+    return ((share * colour[:, :, None, None] + (1 - share) * background[:, :, None, None]) / 255).clamp(0, 1)
 
 
 def _in_any_colours(drawing: Drawing, rng: random.Random) -> Drawing:
@@ -84,9 +133,18 @@ def any_question(scene: Scene, rng: random.Random) -> Talk:
 
 
 def any_question_of_form(scene: Scene, rng: random.Random) -> Talk:
-    """A question whose answer is the same in other colours."""
-    language, topic = rng.choice(LANGUAGES), rng.choice(("shape", "shape", "position", "size"))
-    return Talk(question(topic, scene, language, rng), answer(topic, scene, language))
+    """A question whose answer is the same in other colours, but for the words of colours in a sentence."""
+    language, topic = rng.choice(LANGUAGES), rng.choice(("shape", "shape", "position", "size", "all", "all"))
+    return Talk(question(topic, scene, language, rng), answer(topic, scene, language), "colour")
+
+
+def any_question_of_colour(scene: Scene, rng: random.Random) -> Talk:
+    """A question that does not name the shape, and whose answer is the same for another one, but for its name in a sentence."""
+    language, topic = rng.choice(LANGUAGES), rng.choice(("colour", "colour", "colour", "background", "all", "all"))
+    text = question(topic, scene, language, rng)
+    while words(language)["shape"][scene.shape] in text:
+        text = question(topic, scene, language, rng)
+    return Talk(text, answer(topic, scene, language), "shape")
 
 
 def any_description(scene: Scene, rng: random.Random) -> Talk:

@@ -5,12 +5,28 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advanced_models.demo.captions import words
+from advanced_models.demo.questions import LANGUAGES
 from advanced_models.demo.shapes import COLOURS, POSITIONS, SHAPES, SIZES, scenes
 
-from .chat_data import PATCHES, TOKENS, Talk, any_description, any_idea, any_question, any_question_of_form, patches, pictures
+from .chat_data import (
+    PATCHES,
+    TOKENS,
+    Talk,
+    any_description,
+    any_idea,
+    any_pairs,
+    any_question,
+    any_question_of_colour,
+    any_question_of_form,
+    patches,
+    pictures,
+)
 from .loop import train
 
 if TYPE_CHECKING:
@@ -23,8 +39,31 @@ _ASPECTS: dict[str, Sequence[str]] = {
     "position": list(POSITIONS),
     "size": list(SIZES),
 }
+_KINDS = (
+    (any_question, "all", 16, 3),
+    (any_description, "all", 16, 1),
+    (any_idea, "", 12, 1),
+    (any_question_of_form, "form", 24, 2),
+    (any_question_of_colour, "colour", 24, 2),
+)
+"""What a step asks, what its pictures have to tell (nothing: there are none), how many of them and how many questions of each."""
 _SHORT_ANSWER_WEIGHT = 2.0
 _VISION_BATCH = 48
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of a training: `shares` are those of questions, descriptions, ideas, and questions of form and of colour alone.
+
+    The last two are asked in pictures of arbitrary colours, and of shapes without a name, so that the few combinations there are in
+    training are not learnt by heart.
+    """
+
+    steps: int
+    seed: int
+    rate: float
+    hold: float
+    shares: tuple[int, int, int, int, int]
 
 
 def train_vision(model: Any, folder: Path, steps: int, log: Path) -> None:
@@ -53,32 +92,25 @@ def train_vision(model: Any, folder: Path, steps: int, log: Path) -> None:
     train(parameters, loss_of_step, steps=steps, rate=1.5e-3, log=log, betas=(0.9, 0.98))
 
 
-def train_chat(model: Any, tokenizer: Any, folder: Path, steps: int, log: Path, *, any_colours: bool = False) -> None:
-    """Train all of it on questions with their answers: three short ones a picture, in some steps a long preset, or an idea without one.
-
-    With `any_colours` every third step asks for shape, place and size in pictures of arbitrary colours, so that the few combinations there
-    are in training are not learnt by heart.
-    """
+def train_chat(model: Any, tokenizer: Any, folder: Path, stage: Stage, log: Path, *, vae: Any = None) -> None:
+    """Train all of it on questions with their answers, in the shares of the stage; with `vae` on pictures that came out of it, too."""
     import torch
 
     torch.manual_seed(12)
-    rng = random.Random(14 if any_colours else 13)
+    rng = random.Random(stage.seed)
     processor = _processor(folder)
-    kinds = [(any_question, 16, 3), (any_description, 16, 1), (any_idea, 12, 1), (any_question_of_form, 24, 2)]
 
     def loss_of_step() -> torch.Tensor:
-        make, count, each = rng.choices(kinds, weights=(6, 2, 3, 5) if any_colours else (6, 2, 1, 0))[0]
-        shown = scenes(count, rng, unseen=False)
+        make, told, count, each = rng.choices(_KINDS, weights=stage.shares)[0]
+        shown = any_pairs(count, rng) if told == "colour" else scenes(count, rng, unseen=False)
         talks = [make(scene, rng) for scene in shown for _ in range(each)]
-        ids, weights = _tokens(tokenizer, talks, with_picture=make is not any_idea)
+        ids, weights = _tokens(tokenizer, talks, with_picture=bool(told))
         seen = None
-        if make is not any_idea:
-            drawn = pictures(shown, rng, any_colours=make is any_question_of_form)
-            seen = look(model, patches(drawn, processor)).repeat_interleave(each, 0)
+        if told:
+            seen = look(model, patches(pictures(shown, rng, told=told, vae=vae), processor)).repeat_interleave(each, 0)
         return _answer_loss(model, ids, weights, seen)
 
-    rate, hold = (7e-4, 0.1) if any_colours else (1e-3, 0.2)
-    train(list(model.parameters()), loss_of_step, steps=steps, rate=rate, log=log, betas=(0.9, 0.98), hold=hold)
+    train(list(model.parameters()), loss_of_step, steps=stage.steps, rate=stage.rate, log=log, betas=(0.9, 0.98), hold=stage.hold)
 
 
 def look(model: Any, shown: torch.Tensor) -> torch.Tensor:
@@ -102,11 +134,19 @@ def _tokens(tokenizer: Any, talks: Sequence[Talk], *, with_picture: bool) -> tup
         before = tokenizer(start.replace("<|image_pad|>", "<|image_pad|>" * TOKENS)).input_ids
         after = tokenizer(talk.answer + "<|im_end|>").input_ids
         weight = _SHORT_ANSWER_WEIGHT if len(after) < 6 else 1.0
+        uncounted = _ids_of(tokenizer, talk.uncounted) if talk.uncounted else ()
         rows.append(before + after)
-        counts.append([0.0] * len(before) + [weight] * len(after))
+        counts.append([0.0] * len(before) + [0.0 if token in uncounted else weight for token in after])
     longest = max(map(len, rows))
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
     return ids, torch.tensor([count + [0.0] * (longest - len(count)) for count in counts])
+
+
+@cache
+def _ids_of(tokenizer: Any, group: str) -> frozenset[int]:
+    """The tokens of all colours or all shapes, at the beginning of a text and within it."""
+    names = [name for language in LANGUAGES for name in words(language)[group].values()]
+    return frozenset(token for name in names for text in (name, f" {name}") for token in tokenizer(text).input_ids)
 
 
 def _answer_loss(model: Any, ids: torch.Tensor, weights: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:
