@@ -90,7 +90,10 @@ def _lines(name: str, flight: Preflight, report: Report, others: dict[int, Repor
     place = "this machine" if here else "a card"
     yield f"On {place} with {vram:g} GB and {ram:g} GB of main memory it {_SENTENCES[report.verdict]}."
     if report.as_it_is is not None and report.verdict in ("fits_with_plan", "does_not_fit"):
-        yield f"  As it is: {report.as_it_is.peak / GIB:.1f} GiB on the card at most, {report.as_it_is.host / GIB:.1f} GiB in main memory."
+        own, machine = report.as_it_is, report.machine
+        card, main = (f"{size / GIB:.1f}" for size in (machine.usable, machine.usable_host))
+        yield f"  As it is: {own.peak / GIB:.1f} GiB on the card, of whose {machine.device / GIB:.1f} GiB {card} can be filled safely;"
+        yield f"    {own.host / GIB:.1f} GiB in main memory, of which {main} can be used."
     if report.plan is not None:
         yield from _plan(report.plan, report.verdict)
     if report.better is not None:

@@ -12,6 +12,7 @@ from .plan_options import Option, combinations
 from .plan_values import GIB, USABLE_SHARE, Backends, Machine, Part, Plan, Wishes
 
 _UNLIMITED = Machine(2**60, 2**60)
+_TENTH = GIB // 10
 _LOSS_SHARE, _TIME_SHARE = 0.5, 0.9
 """Clearly better: it loses at most half as much, or, where nothing is lost, takes at most nine tenths of the time."""
 
@@ -54,7 +55,12 @@ def next_better(
         return None
     nearest = min(wanted, key=lambda option: (sum(short(option)), option.order()))
     other = plan_of(parts, nearest)
-    return Better(other, *short(nearest), _changes(plan, other))
+    return Better(other, *map(_rounded_up, short(nearest)), _changes(plan, other))
+
+
+def _rounded_up(size: int) -> int:
+    """To the next tenth of a GiB, so that what is read as needed is enough."""
+    return -(-size // _TENTH) * _TENTH
 
 
 def _is_better(option: Option, plan: Plan) -> bool:

@@ -275,6 +275,7 @@ def to_json(report: Report) -> dict[str, Any]:
     return {
         "verdict": report.verdict,
         "device_bytes": report.machine.device,
+        "usable_bytes": report.machine.usable,
         "host_bytes": report.machine.host,
         "usable_host_bytes": report.machine.usable_host,
         "as_it_is": report.as_it_is.to_json() if report.as_it_is else None,

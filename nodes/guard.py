@@ -152,7 +152,7 @@ def report_text(flight: Preflight, report: Report, *, fixed: bool) -> str:
     """The report in words, one line a fact."""
     from ..memory.plan_values import GIB
 
-    lines = [_verdict(report, fixed)]
+    lines = _verdict(report, fixed)
     shown = report.plan if report.verdict != "does_not_fit" else report.as_it_is
     if shown is not None:
         for need in shown.needs:
@@ -172,24 +172,24 @@ def report_text(flight: Preflight, report: Report, *, fixed: bool) -> str:
     return "\n".join(lines)
 
 
-def _verdict(report: Report, fixed: bool) -> str:
+def _verdict(report: Report, fixed: bool) -> list[str]:
     from ..memory.plan_values import GIB
 
-    room = f"{report.machine.device / GIB:.1f} GiB"
-    if report.verdict == "unknown":
-        return "No model of this graph is in the registry: nothing can be said."
-    peak = f"{report.as_it_is.peak / GIB:.1f} GiB" if report.as_it_is else "?"
+    machine, own = report.machine, report.as_it_is
+    if own is None:
+        return ["No model of this graph is in the registry: nothing can be said."]
+    peak, room = f"{own.peak / GIB:.1f} GiB", f"{machine.device / GIB:.1f} GiB"
     if report.verdict == "fits":
-        return f"Fits: {peak} at most, of {room}."
+        return [f"Fits: {peak} at most, of {room}."]
     if report.verdict == "tight":
-        return f"Fits with little to spare: {peak} of {room}."
-    if report.verdict == "fits_with_plan" and report.plan is not None:
-        done = "changed to a plan that" if fixed else "but a plan"
-        return f"As it is it needs {peak} of {room}; {done} needs {report.plan.peak / GIB:.1f} GiB."
-    memory = ""
-    if report.as_it_is is not None and report.as_it_is.host > report.machine.usable_host:
-        memory = f", and {report.as_it_is.host / GIB:.1f} GiB of main memory, of which {report.machine.usable_host / GIB:.1f} can be used"
-    return f"Does not fit: it needs {peak} of {room}{memory}."
+        return [f"Fits with little to spare: {peak} of {room}."]
+    needed = [f"As it is it needs {peak} on the card, of whose {room} {machine.usable / GIB:.1f} GiB can be filled safely."]
+    if own.host > machine.usable_host:
+        needed.append(f"It needs {own.host / GIB:.1f} GiB of main memory, of which {machine.usable_host / GIB:.1f} GiB can be used.")
+    if report.verdict == "does_not_fit" or report.plan is None:
+        return ["Does not fit.", *needed]
+    done = "Changed to a plan that" if fixed else "A plan"
+    return [*needed, f"{done} needs {report.plan.peak / GIB:.1f} GiB."]
 
 
 def _machine(budget: float) -> Machine | None:

@@ -29,7 +29,7 @@ export function partName(name) {
 export function reportLines(report, fixed) {
   const shown = report.verdict === "does_not_fit" ? report.as_it_is : report.plan;
   return [
-    verdict(report, fixed),
+    ...verdict(report, fixed),
     ...(shown ? needs(shown) : []),
     ...(report.plan && report.verdict === "fits_with_plan" ? choices(report.plan) : []),
     ...(report.better ? [better(report.plan, report.better)] : []),
@@ -39,19 +39,18 @@ export function reportLines(report, fixed) {
   ];
 }
 
-/** @param {any} report @param {boolean} fixed @returns {string} */
-function verdict({ verdict, as_it_is: own, plan, device_bytes, usable_host_bytes: usable }, fixed) {
-  const sizes = { room: gib(device_bytes), peak: own ? gib(own.peak_bytes) : "?", plan: plan ? gib(plan.peak_bytes) : "?" };
-  if (verdict === "unknown") return t("No model of this graph is in the registry: nothing can be said.");
-  if (verdict === "fits") return t("Fits: {peak} at most, of {room}.", sizes);
-  if (verdict === "tight") return t("Fits with little to spare: {peak} of {room}.", sizes);
-  if (verdict === "fits_with_plan" && fixed) return t("As it is it needs {peak} of {room}; changed to a plan that needs {plan}.", sizes);
-  if (verdict === "fits_with_plan") return t("As it is it needs {peak} of {room}; but a plan needs {plan}.", sizes);
-  if (own && own.host_bytes > usable) {
-    const memory = { ...sizes, host: gib(own.host_bytes), usable: gibNumber(usable) };
-    return t("Does not fit: it needs {peak} of {room}, and {host} of main memory, of which {usable} can be used.", memory);
-  }
-  return t("Does not fit: it needs {peak} of {room}.", sizes);
+/** @param {any} report @param {boolean} fixed @returns {string[]} */
+function verdict({ verdict, as_it_is: own, plan, device_bytes, usable_bytes, usable_host_bytes }, fixed) {
+  if (!own) return [t("No model of this graph is in the registry: nothing can be said.")];
+  const sizes = { room: gib(device_bytes), peak: gib(own.peak_bytes) };
+  if (verdict === "fits") return [t("Fits: {peak} at most, of {room}.", sizes)];
+  if (verdict === "tight") return [t("Fits with little to spare: {peak} of {room}.", sizes)];
+  const card = t("As it is it needs {peak} on the card, of whose {room} {usable} can be filled safely.", { ...sizes, usable: gib(usable_bytes) });
+  const memory = { host: gib(own.host_bytes), usable: gib(usable_host_bytes) };
+  const needed = own.host_bytes > usable_host_bytes ? [card, t("It needs {host} of main memory, of which {usable} can be used.", memory)] : [card];
+  if (verdict === "does_not_fit" || !plan) return [t("Does not fit."), ...needed];
+  const changed = { plan: gib(plan.peak_bytes) };
+  return [...needed, fixed ? t("Changed to a plan that needs {plan}.", changed) : t("A plan needs {plan}.", changed)];
 }
 
 /** @param {any} plan @returns {string[]} */

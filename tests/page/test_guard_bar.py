@@ -86,8 +86,8 @@ def test_its_words_are_in_the_language_of_the_page(graph: GraphPage, example: di
         panel = graph.page.get_by_role("status", name=words["Whether the graph fits"])
         panel.filter(has_text=words["Fits with a plan"]).wait_for(timeout=60_000)
         lines = panel.locator("p.quiet").all_inner_texts()
-        begin = words["As it is it needs {peak} of {room}; changed to a plan that needs {plan}."].partition("{plan}")[0]
-        assert lines[0].startswith(begin.format(peak="23.2 GiB", room="23.6 GiB"))
+        needed = words["As it is it needs {peak} on the card, of whose {room} {usable} can be filled safely."]
+        assert lines[0] == needed.format(peak="23.2 GiB", room="23.6 GiB", usable="22.9 GiB")
         assert f"{words['text encoder']} 2: bf16, {words['stays on the card']}" in lines
         assert not any("weights" in line or "card" in line for line in lines)
     finally:
