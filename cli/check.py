@@ -117,8 +117,8 @@ def _files(flight: Preflight) -> Iterator[str]:
         return
     rows.append(("together, each once", "", f"{flight.download_bytes() / 1e9:.2f}", ""))
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
-    for name, component, size, under in rows:
-        yield f"  {name:<{first}}  {component:<{second}} {size:>7}  {under}".rstrip()
+    for name, component, gigabytes, under in rows:
+        yield f"  {name:<{first}}  {component:<{second}} {gigabytes:>7}  {under}".rstrip()
 
 
 def _made(flight: Preflight) -> str:

@@ -55,7 +55,8 @@ def next_better(
         return None
     nearest = min(wanted, key=lambda option: (sum(short(option)), option.order()))
     other = plan_of(parts, nearest)
-    return Better(other, *map(_rounded_up, short(nearest)), _changes(plan, other))
+    device, host = short(nearest)
+    return Better(other, _rounded_up(device), _rounded_up(host), _changes(plan, other))
 
 
 def _rounded_up(size: int) -> int:
