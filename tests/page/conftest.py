@@ -94,7 +94,7 @@ def show(graph: GraphPage, server: PageServer, page_host: StandaloneHost) -> Any
         player = graph.page.locator(PLAYER)
         player.locator(".stage > *").wait_for(state="attached")
         player.locator("[aria-label='Go to frame']").wait_for()
-        graph.page.wait_for_timeout(300)
+        page_browser.settled(player)
         return player
 
     return run

@@ -9,7 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright
 
 LOOPBACK = ("127.0.0.1", "localhost")
 START_MS = 120_000
@@ -61,6 +61,18 @@ def launch(playwright: Playwright) -> Browser:
     """A headless browser that asks nobody but us."""
     options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     return playwright.chromium.launch(executable_path=chromium(), args=[*options, "--disable-component-update", "--disable-sync"])
+
+
+def settled(element: Locator) -> dict[str, float]:
+    """Where an element is, once that has been the same for half a second: the front end may lay out a node several times."""
+    before = None
+    for _ in range(20):
+        box = element.bounding_box()
+        if box is not None and box == before:
+            return dict(box)
+        before = box
+        element.page.wait_for_timeout(500)
+    raise AssertionError(f"it never stands still: {before}")
 
 
 class GraphPage:

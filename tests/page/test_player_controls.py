@@ -10,7 +10,7 @@ import pytest
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.video.audio import Sound
 from clips import READ, save, shown_by_node
-from page_browser import WINDOW, GraphPage
+from page_browser import WINDOW, GraphPage, settled
 from page_server import PageServer
 from player_page import FRAMES, goes_to
 from test_reach import CONTRASTS, NAMELESS, READABLE
@@ -35,7 +35,7 @@ def pressed(player: Any, name: str) -> bool:
 
 
 def test_full_screen_and_back(graph: GraphPage, player: Any) -> None:
-    before = player.bounding_box()
+    before = settled(player)
     for enter in (lambda: player.get_by_role("button", name="Full screen (f)").click(), lambda: player.press("f")):
         enter()
         graph.page.wait_for_function("element => document.fullscreenElement === element", arg=player.element_handle())
@@ -45,8 +45,7 @@ def test_full_screen_and_back(graph: GraphPage, player: Any) -> None:
         player.press("ArrowRight")
         player.press("f")
         graph.page.wait_for_function("() => !document.fullscreenElement")
-    graph.page.wait_for_timeout(300)
-    assert player.bounding_box() == before
+    assert settled(player) == before
     assert goes_to(player, [2]) == [2]
 
 
@@ -154,7 +153,7 @@ def test_the_dividing_line_follows_the_mouse(graph: GraphPage, show: Any, player
     player = show(shown_by_node(save(page_host, range(100, 130))))
     player.get_by_label("Compare with").select_option(label="clip_00001_.mp4")
     player.locator(".other video").wait_for()
-    stage = player.locator(".stage").bounding_box()
+    stage = settled(player.locator(".stage"))
     mouse = graph.page.mouse
     mouse.move(stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2)
     mouse.down()

@@ -33,6 +33,8 @@ def hold(graph: GraphPage, output: tuple[int, int], target: tuple[int, int]) -> 
     mouse.move((places[0][0] + places[1][0]) / 2, places[0][1] + 40, steps=4)
     mouse.move(*places[1], steps=6)
     graph.page.wait_for_timeout(200)
+    mouse.move(places[1][0] + 1, places[1][1])  # a slow page has only now seen what is below the pointer
+    graph.page.wait_for_timeout(100)
 
 
 def drag(graph: GraphPage, output: tuple[int, int], target: tuple[int, int]) -> None:
