@@ -22,6 +22,7 @@ QUIET = {
     "Comfy.Notification.ShowVersionUpdates": False,
     "Comfy.UseNewMenu": "Top",
     "Comfy.Workflow.Persist": False,
+    "Comfy.RightSidePanel.IsOpen": False,
 }
 
 EMPTY = {"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4}
