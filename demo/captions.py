@@ -26,9 +26,8 @@ def caption(scene: Scene, language: str = "en", template: int = 0) -> str:
         size = f"{size}{ending} " if size else ""
         # The German word for purple does not change.
         colour = colour if colour.endswith("a") else colour.removesuffix("e") + ending
-    article = "an" if f"{size}{colour}"[0] in "aeiou" else "a"
     text: str = known["templates"][template].format(
-        article=article,
+        article=article(f"{size}{colour}"),
         size=size,
         colour=colour,
         shape=known["shape"][scene.shape],
@@ -36,6 +35,11 @@ def caption(scene: Scene, language: str = "en", template: int = 0) -> str:
         background=known["background"][scene.background],
     )
     return text
+
+
+def article(what: str) -> str:
+    """The English article before these words."""
+    return "an" if what[0] in "aeiou" else "a"
 
 
 def any_caption(scene: Scene, rng: random.Random) -> str:

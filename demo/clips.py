@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .captions import words
+from .captions import article, words
 from .shapes import SIDE, Drawing, Scene, draw, scenes, varied
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def clip_caption(clip: Clip, wording: int = 0) -> str:
     """The clip in words: `a red circle moves to the left on a blue background`."""
     known = words("en")
     colour, shape = known["colour"][clip.scene.colour], known["shape"][clip.scene.shape]
-    article = "an" if colour[0] in "aeiou" else "a"
-    return f"{article} {colour} {shape} {MOTIONS[clip.motion][wording]} on {known['background'][clip.scene.background]} background"
+    return f"{article(colour)} {colour} {shape} {MOTIONS[clip.motion][wording]} on {known['background'][clip.scene.background]} background"
 
 
 def draw_clips(shown: Sequence[Clip], rng: random.Random, *, spread: float = 1.0) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import UserError, first_line
@@ -40,6 +41,11 @@ def backend(precision: Precision, device_type: str) -> Literal["bitsandbytes", "
         f"{precision} needs {needed} ({fault}): run `python -m pip install --upgrade bitsandbytes` with the Python that runs this, or "
         "choose fp8 or bf16."
     )
+
+
+def torchao_stands_in() -> bool:
+    """Whether int8 is torchao's since bitsandbytes is not installed; told without importing either, for what is said before loading."""
+    return find_spec("bitsandbytes") is None and find_spec("torchao") is not None
 
 
 def _fault_of(package: str) -> str | None:

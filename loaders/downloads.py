@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,9 +47,7 @@ def obtain(component: Component, *others: Component) -> ComponentFolder:
         DownloadError: the hub does not give it.
         UserError: the disk is too small for all of them together; nothing was transferred.
     """
-    parts = list({part.id: part for part in (component, *others)}.values())
-    lacking = [part for part in parts if is_lacking(part)]
-    loras = dict.fromkeys(lora for part in parts for lora in missing_loras(part))
+    lacking, loras = absent((component, *others))
     if not (lacking or loras) or not allowed():
         return locate(component)
     for part in lacking:
@@ -58,7 +56,7 @@ def obtain(component: Component, *others: Component) -> ComponentFolder:
             logger.info("%s", licence)
             host.current().show_text(licence)
     try:
-        download([*map(plan, lacking), *map(plan_lora, loras)])
+        download(plans(lacking, loras))
     except UnreachableError as error:
         try:
             return locate(component)
@@ -72,9 +70,16 @@ def is_complete(component: Component) -> bool:
     return find(component) is not None
 
 
-def is_lacking(component: Component) -> bool:
-    """Whether a component would be downloaded."""
-    return may_be_downloaded(component) and not is_complete(component)
+def absent(components: Iterable[Component]) -> tuple[list[Component], list[Lora]]:
+    """What would be downloaded for components, each once: those that are nowhere as a whole, and the registry's LoRAs on any of them."""
+    parts = list(components)
+    lacking = [part for part in {part.id: part for part in parts}.values() if may_be_downloaded(part) and not is_complete(part)]
+    return lacking, list(dict.fromkeys(lora for part in parts for lora in missing_loras(part)))
+
+
+def plans(components: Iterable[Component], loras: Iterable[Lora]) -> list[DownloadPlan]:
+    """`plan` for each. Raises as it does."""
+    return [*map(plan, components), *map(plan_lora, loras)]
 
 
 def plan(component: Component) -> DownloadPlan:

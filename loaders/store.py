@@ -166,7 +166,7 @@ class Store:
         host.current().show_text(f"loading the {component.label}")
         try:
             module = load_module(component, place)
-        except BaseException:
+        except BaseException:  # an interruption as well
             # Tensors of a half-read module hang in reference cycles until they are collected.
             gc.collect()
             raise

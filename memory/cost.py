@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
-from importlib.util import find_spec
 from typing import Any, cast
 
 from ..loaders.as_stored import stored_weights
+from ..loaders.backends import torchao_stands_in
 from ..loaders.component import Component
 from ..loaders.downloads import is_complete
 from ..loaders.registry import Registry, load_registry
@@ -61,7 +61,7 @@ def in_words(values: Iterable[Any]) -> list[str]:
     missing = cost["download_bytes"] - cost["here_bytes"]
     here = "all of it is here" if not missing else f"{missing / 1e9:.1f} GB of it still to be downloaded"
     lines = [f"{cost['download_bytes'] / 1e9:.1f} GB of files, {here}; {cost['memory_bytes'] / 2**30:.1f} GiB of memory for the weights."]
-    if any(part["precision"] == "int8" for part in cost["components"]) and find_spec("bitsandbytes") is None and find_spec("torchao"):
+    if any(part["precision"] == "int8" for part in cost["components"]) and torchao_stands_in():
         lines.append("int8 is torchao's here, since bitsandbytes is not installed.")
     for model in cost["models"]:
         commercial = {"yes": "commercial use allowed", "no": "no commercial use", "conditional": "commercial use under conditions"}

@@ -10,8 +10,8 @@ from .. import host
 from ..errors import UserError
 from ..loaders.component import Component
 from ..loaders.download_errors import UnreachableError
-from ..loaders.downloads import allowed, check, is_lacking, plan, plan_lora
-from ..loaders.lora import Lora, missing_loras
+from ..loaders.downloads import absent, allowed, check, plans
+from ..loaders.lora import Lora
 from ..loaders.registry import load_registry
 from ..workflows.document import Document
 from ..workflows.prompt import Prompt
@@ -33,12 +33,10 @@ def check_downloads(values: Iterable[Any]) -> None:
     prompt = host.current().running_prompt()
     if prompt is None or any(prompt is checked for checked in _checked) or not allowed():
         return
-    if not any(is_lacking(component) or missing_loras(component) for component in handles(values)):
+    if not any(absent(handles(values))):
         return
-    parts = list(handles_of(Document("the graph", dict(prompt), is_page=False).prompt({})))
-    loras = dict.fromkeys(lora for part in parts for lora in missing_loras(part))
     try:
-        check([*(plan(part) for part in {part.id: part for part in parts}.values() if is_lacking(part)), *map(plan_lora, loras)])
+        check(plans(*absent(handles_of(Document("the graph", dict(prompt), is_page=False).prompt({})))))
     except UnreachableError:
         return  # who downloads says it, with what to do
     _checked[:] = [prompt]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
+from ..loaders.precision import QUANTISED
 from ..loaders.registry import load_registry
 from .estimate import blocks_of_share, component_config, estimate, forget_computations
 from .estimate_features import VIDEO_VAES, image_tokens
@@ -140,7 +141,7 @@ def _choices(members: Sequence[Part], wishes: Wishes, pin: Pin) -> Iterator[Choi
     held = [precision]
     if precision == "fp32" and kind != "image_encoder" and not pin.precision:
         held.append("bf16")
-    if not pin.precision and not wishes.forbid_quantisation and kind != "image_encoder" and precision not in (*_QUANTISED, "gguf"):
+    if not pin.precision and not wishes.forbid_quantisation and kind != "image_encoder" and precision not in QUANTISED:
         held += [name for name in _QUANTISED if name not in held]
     places = ["resident", "offload_model", "offload_group"]
     if kind in ("text_encoder", "image_encoder"):

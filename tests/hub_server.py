@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +56,21 @@ def client_environment(hub: Hub, folder: Path) -> dict[str, str]:
     """Of a process whose hub is `hub`, with an empty cache below `folder`."""
     environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
     return environment | {"HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*", "ADVANCED_MODELS_DOWNLOADS": "on"}
+
+
+def run_command(hub: Hub, folder: Path, *arguments: str, **settings: str) -> str:
+    """What `advanced-models` prints in an empty ComfyUI folder; `settings` are variables of its environment."""
+    (folder / "models" / "diffusers").mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "advanced_models", *arguments],
+        cwd=folder,
+        env=client_environment(hub, folder) | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout + done.stderr
 
 
 def sha256(data: bytes) -> str:

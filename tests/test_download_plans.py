@@ -21,7 +21,7 @@ from advanced_models.loaders import downloads
 from advanced_models.loaders.component import select_component
 from advanced_models.loaders.download_plan import DownloadPlan, RemoteFile, check_disk, missing_bytes
 from advanced_models.loaders.registry import load_registry
-from hub_server import Hub, client_environment
+from hub_server import Hub, client_environment, run_command
 from safetensors.torch import load_file, save, save_file
 
 SCHNELL, WAN, A14B = "FLUX.1-schnell", "Wan2.1-T2V-1.3B", "Wan2.2-T2V-A14B"
@@ -68,17 +68,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def command(hub: Hub, folder: Path, *arguments: str, **settings: str) -> str:
     """What `advanced-models download` prints, in an empty ComfyUI folder."""
-    (folder / "models" / "diffusers").mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "advanced_models", "download", *arguments],
-        cwd=folder,
-        env=client_environment(hub, folder) | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout + done.stderr
+    return run_command(hub, folder, "download", *arguments, **settings)
 
 
 def planned(printed: str) -> dict[str, int]:

@@ -6,52 +6,22 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from advanced_models.loaders.registry import load_registry
-from hub_server import Hub, client_environment
+from hub_server import Hub, client_environment, run_command
 from lora_support import make_lora
 from safetensors.torch import save
 from test_download_plans import SCHNELL, WAN, folders, hub, small_disk
 from test_lora_identity import WAN_LAYERS
+from test_no_token import WORKFLOW
 
 __all__ = ["folders", "hub", "small_disk"]
 
-GRAPH: dict[str, Any] = {
-    "1": {"class_type": "FluxLoader", "inputs": {"model": SCHNELL, "precision": "auto"}},
-    "2": {"class_type": "FluxPromptEncode", "inputs": {"clip_l": ["1", 1], "t5_xxl": ["1", 2], "prompt": "a red circle", "guidance": -1}},
-    "3": {
-        "class_type": "FluxDenoise",
-        "inputs": {
-            "transformer": ["1", 0],
-            "conditioning": ["2", 0],
-            "width": 64,
-            "height": 64,
-            "seed": 0,
-            "steps": 1,
-            "denoise": 1.0,
-            "batch_size": 1,
-        },
-    },
-    "4": {"class_type": "FluxDecode", "inputs": {"vae": ["1", 3], "latent": ["3", 0]}},
-    "5": {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "made"}},
-}
 
-
-def run(hub: Hub, folder: Path, graph: dict[str, Any], **settings: str) -> str:
+def run(hub: Hub, folder: Path, **settings: str) -> str:
     """What `advanced-models run` says of a graph, in an empty ComfyUI folder."""
-    (folder / "models" / "diffusers").mkdir(parents=True, exist_ok=True)
-    (folder / "graph.json").write_text(json.dumps(graph))
-    done = subprocess.run(
-        [sys.executable, "-m", "advanced_models", "run", "graph.json", "--out", "out"],
-        cwd=folder,
-        env=client_environment(hub, folder) | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout + done.stderr
+    (folder / "graph.json").write_text(json.dumps(WORKFLOW))
+    return run_command(hub, folder, "run", "graph.json", "--out", "out", **settings)
 
 
 def test_a_disk_too_small_for_the_whole_graph_is_told_before_the_first_download(
@@ -60,11 +30,11 @@ def test_a_disk_too_small_for_the_whole_graph_is_told_before_the_first_download(
     weights = sum(path.stat().st_size for path in folders[SCHNELL].rglob("*.safetensors"))
     encoders = sum(path.stat().st_size for path in folders[SCHNELL].glob("text_encoder*/*.safetensors"))
     assert encoders < weights // 2
-    said = run(hub, tmp_path, GRAPH, **small_disk, FREE=str(weights - 1))
+    said = run(hub, tmp_path, **small_disk, FREE=str(weights - 1))
     # The stage that runs first needs the text encoders alone, for which there would be room.
     assert "The download from black-forest-labs/FLUX.1-schnell needs 0.00 GB more and the disk has 0.00 GB free" in said
     assert not hub.sent
-    run(hub, tmp_path, GRAPH, **small_disk, FREE=str(2 * weights))
+    run(hub, tmp_path, **small_disk, FREE=str(2 * weights))
     assert {name.partition("/")[0] for name, _ in hub.sent} == {"text_encoder", "text_encoder_2"}
 
 

@@ -130,7 +130,7 @@ class _Job:
                     self.host.raise_if_interrupted()
                     progress.update(finished)
             writer.close()
-        except BaseException:
+        except BaseException:  # an interruption as well: the file must be let go of before it is removed
             writer.abandon()
             raise
         self._report_broken()

@@ -68,7 +68,7 @@ class ContainerWriter:
             self._track = None
             if sound is not None and form.audio is not None:
                 self._track = SoundTrack(self._container, form.audio, sound)
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else knows of the open container yet
             self.abandon()
             raise
 

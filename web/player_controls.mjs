@@ -13,13 +13,17 @@ export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4];
  * @param {boolean} [pressed] for a button that stays in or out
  */
 export function iconButton(icon, label, onclick, pressed) {
-  const picture = el("i", { class: `pi pi-${icon}`, "aria-hidden": "true" });
-  return el("button", { type: "button", title: label, "aria-label": label, "aria-pressed": pressed === undefined ? null : String(pressed), onclick }, picture);
+  return button(el("i", { class: `pi pi-${icon}`, "aria-hidden": "true" }), label, onclick, pressed);
 }
 
 /** @param {string} text @param {string} label @param {() => unknown} onclick @param {boolean} [pressed] */
 export function textButton(text, label, onclick, pressed) {
-  return el("button", { type: "button", title: label, "aria-label": label, "aria-pressed": pressed === undefined ? null : String(pressed), onclick }, text);
+  return button(text, label, onclick, pressed);
+}
+
+/** @param {Node | string} content @param {string} label @param {() => unknown} onclick @param {boolean} [pressed] */
+function button(content, label, onclick, pressed) {
+  return el("button", { type: "button", title: label, "aria-label": label, "aria-pressed": pressed === undefined ? null : String(pressed), onclick }, content);
 }
 
 /** @param {import("./player_view.mjs").Player} player */
