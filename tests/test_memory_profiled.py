@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -175,6 +176,8 @@ VAES: dict[str, tuple[str, dict[str, Any], Stage, Workload]] = {
 
 def profiled(spec: ModelSpec, run: Callable[[nn.Module], object]) -> int:
     """The most bytes above the weights that torch's CPU allocator held while the module was built and run for the first time."""
+    # The cycles of an earlier case, freed in the middle of this one, would count as memory given back by it.
+    gc.collect()
     with torch.no_grad(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         module = spec.build("cpu")
         result = run(module)
