@@ -44,7 +44,7 @@ def read_shapes(path: Path) -> dict[str, Shape]:
             f"{path.name} is a pickle, which can run code when it is opened; this pack reads safetensors and GGUF files: "
             "get the same weights in one of these."
         )
-    return _gguf_shapes(path) if suffix == GGUF else {name: tensor.shape for name, tensor in read_header(path).items()}
+    return gguf_shapes(path) if suffix == GGUF else {name: tensor.shape for name, tensor in read_header(path).items()}
 
 
 def read_header(path: Path, label: str = "") -> dict[str, Tensor]:
@@ -65,9 +65,6 @@ def read_header(path: Path, label: str = "") -> dict[str, Tensor]:
     if end < size and tensors:
         raise BrokenFilesError(f"{label} is longer than its header tells: download it again.")
     return tensors
-
-
-_gguf_shapes = remembered(gguf_shapes)
 
 
 @remembered

@@ -120,6 +120,13 @@ LAYOUTS = (
         sizes.expect_qwen_vl,
     ),
     Layout(
+        "language half of Qwen2.5-VL",
+        ("Qwen2_5_VLForConditionalGeneration",),
+        (("model.language_model.embed_tokens.weight", "model.language_model.layers.0.self_attn.q_proj.bias"),),
+        sizes.measure_language_half,
+        sizes.expect_qwen_vl,
+    ),
+    Layout(
         "CLIP image encoder",
         ("CLIPVisionModel", "CLIPVisionModelWithProjection"),
         (("vision_model.embeddings.patch_embedding.weight",), ("embeddings.patch_embedding.weight", "embeddings.class_embedding")),

@@ -194,12 +194,21 @@ def measure_qwen_vl(shapes: Shapes) -> Measures:
     }
 
 
+def measure_language_half(shapes: Shapes) -> Measures:
+    """Of Qwen2.5-VL in two files. Raises ValueError where the same file reads pictures: it is another model then."""
+    if _has(shapes, "model.visual.patch_embed.proj.weight"):
+        raise ValueError
+    vocabulary, width = shapes["model.language_model.embed_tokens.weight"]
+    return {"vocabulary": vocabulary, "width": width, "layers": _count(shapes, "model.language_model.layers.")}
+
+
 def expect_qwen_vl(class_name: str, config: Config) -> Measures:
     text, vision = config.get("text_config", config), config["vision_config"]
     return {
         "vocabulary": text["vocab_size"],
         "width": text["hidden_size"],
         "layers": text["num_hidden_layers"],
+        "longest context": text["max_position_embeddings"],
         "vision width": vision["hidden_size"],
         "vision layers": vision["depth"],
     }

@@ -58,10 +58,11 @@ def _spread_samples(file: BinaryIO, size: int) -> bytes:
 
 @remembered
 def _samples(path: Path) -> dict[str, bytes]:
-    """Name of a tensor -> hash of what its sample is; a GGUF file is sampled as a whole."""
+    """Name of a tensor -> hash of what its sample is; a GGUF file is sampled as a whole, under its own hash."""
     with path.open("rb") as file:
         if path.suffix.lower() == GGUF:
-            return {"": hashlib.sha256(_spread_samples(file, path.stat().st_size)).digest()}
+            sample = hashlib.sha256(_spread_samples(file, path.stat().st_size))
+            return {sample.hexdigest(): sample.digest()}
         samples = {}
         for name, tensor in read_header(path).items():
             file.seek(tensor.start + max(0, (tensor.end - tensor.start - _SAMPLE) // 2))

@@ -1,6 +1,6 @@
 """GGUF files as city96's tools and llama.cpp write them: the header by ourselves, the numbers through the `gguf` package.
 
-Transformers keep their authors' names; text encoders have llama.cpp's, which become those of transformers here.
+Transformers keep their authors' names; text encoders have llama.cpp's, which become those of transformers here (`gguf_names`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .backends import check_gguf
+from .file_memo import remembered
 from .gguf_layers import keeps, stored_matrix
+from .gguf_names import joined, own_name
 
 if TYPE_CHECKING:
     import torch
@@ -31,22 +33,6 @@ _NUMBERS_AT_ONCE = 1 << 24
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _PLAIN = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-
-_T5_NAMES = (
-    ("enc.output_norm.", "encoder.final_layer_norm."),
-    ("enc.blk.", "encoder.block."),
-    ("token_embd.", "shared."),
-    (".attn_q.", ".layer.0.SelfAttention.q."),
-    (".attn_k.", ".layer.0.SelfAttention.k."),
-    (".attn_v.", ".layer.0.SelfAttention.v."),
-    (".attn_o.", ".layer.0.SelfAttention.o."),
-    (".attn_norm.", ".layer.0.layer_norm."),
-    (".attn_rel_b.", ".layer.0.SelfAttention.relative_attention_bias."),
-    (".ffn_gate.", ".layer.1.DenseReluDense.wi_0."),
-    (".ffn_up.", ".layer.1.DenseReluDense.wi_1."),
-    (".ffn_down.", ".layer.1.DenseReluDense.wo."),
-    (".ffn_norm.", ".layer.1.layer_norm."),
-)
 
 
 @dataclass(frozen=True)
@@ -89,8 +75,14 @@ def gguf_shapes(path: Path) -> dict[str, Shape]:
 
 
 def gguf_architecture(path: Path) -> str:
-    """What the file calls the network in it: `flux`, `t5encoder`, `qwen2vl`, `clip` for a picture tower. Raises as `gguf_shapes`."""
-    return str(_read(path)[0].get("general.architecture", ""))
+    """What the file calls the network in it: `flux`, `t5encoder`, `qwen2vl`, `clip` for a picture half. Raises as `gguf_shapes`."""
+    return _architecture(_read(path)[0])
+
+
+def gguf_context(path: Path) -> int | None:
+    """How many tokens the language model in the file was made to read, where the file tells. Raises as `gguf_shapes`."""
+    values = _read(path)[0]
+    return values.get(f"{_architecture(values)}.context_length")
 
 
 def read_gguf(path: Path, dtype: torch.dtype, *, as_stored: bool = False) -> dict[str, torch.Tensor]:
@@ -123,7 +115,7 @@ def read_gguf(path: Path, dtype: torch.dtype, *, as_stored: bool = False) -> dic
             tensors[name] = stored_matrix(stored, kind, tensor.shape[0])
         else:
             tensors[name] = _dequantised(stored, kind, tensor.shape, dtype)
-    return tensors
+    return joined(tensors, dtype)
 
 
 def _dequantised(data: Any, kind: Any, shape: Shape, dtype: torch.dtype) -> torch.Tensor:
@@ -143,8 +135,9 @@ def _dequantised(data: Any, kind: Any, shape: Shape, dtype: torch.dtype) -> torc
     return result.view(shape)
 
 
+@remembered
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, _Tensor]]:
-    """The file's own values, and its tensors."""
+    """The file's own values but lists, of which a vocabulary is one, and its tensors."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _parse(_Reader(data), len(data))
@@ -169,11 +162,10 @@ def _parse(reader: _Reader, size: int) -> tuple[dict[str, Any], dict[str, _Tenso
     start = -(-reader.position // alignment) * alignment
     if any(start + offset >= size for *_, offset in infos):
         raise ValueError
-    return values, {_name(name): _Tensor(shape, kind, start + offset) for name, shape, kind, offset in infos}
+    architecture = _architecture(values)
+    tensors = {own_name(name, architecture): _Tensor(shape, kind, start + offset) for name, shape, kind, offset in infos}
+    return {name: value for name, value in values.items() if not isinstance(value, list)}, tensors
 
 
-def _name(name: str) -> str:
-    if name.startswith(("enc.", "token_embd.")):
-        for theirs, ours in _T5_NAMES:
-            name = name.replace(theirs, ours)
-    return name
+def _architecture(values: dict[str, Any]) -> str:
+    return str(values.get("general.architecture", ""))

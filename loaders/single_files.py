@@ -20,7 +20,9 @@ from .file_layouts import Layout, layout_for, layout_of, own_names
 from .file_measures import Measures
 from .file_memo import remembered
 from .folder_files import files_in
-from .gguf_files import GGUF, gguf_architecture
+from .gguf_files import GGUF, gguf_architecture, gguf_context
+from .gguf_names import PICTURE_HALF
+from .picture_halves import is_language_half
 from .registry import load_registry
 
 if TYPE_CHECKING:
@@ -95,10 +97,16 @@ def measure(path: Path) -> tuple[Layout | None, Measures]:
     named = {own: shapes[name] for name, own in own_names(list(shapes)).items()}
     layout = layout_of(named)
     try:
-        return layout, layout.measure(named) if layout else {}
+        return layout, layout.measure(named) | _context(path) if layout else {}
     except (KeyError, ValueError, IndexError):
         # The marks are there and the rest is not: cut up, or packed by a quantisation that this pack does not know.
         return None, {}
+
+
+def _context(path: Path) -> Measures:
+    """By which alone the language halves of Qwen2.5-VL differ from those of Qwen2-VL and Qwen2.5-Omni."""
+    context = gguf_context(path) if is_language_half(path) else None
+    return {} if context is None else {"longest context": context}
 
 
 def refuse(source: str, path: Path, model: Model) -> UserError:
@@ -162,15 +170,10 @@ def _unknown(path: Path) -> str:
     shapes = read_shapes(path)
     if any(mark in name for name in shapes for mark in _LORA_MARKS):
         return "holds a LoRA, not a model"
-    if "blk.0.attn_q.weight" in shapes and gguf_architecture(path) in ("qwen2vl", "qwen3vl"):
-        return (
-            "holds the language half of a Qwen-VL in llama.cpp's layout, whose picture half is a file of its own (mmproj); this pack reads "
-            "neither, but Qwen-VL as a folder or one safetensors file"
-        )
-    if "v.blk.0.attn_q.weight" in shapes:
-        return "holds the picture half of a language model (mmproj) in llama.cpp's layout, which this pack does not read"
+    if path.suffix.lower() == GGUF and gguf_architecture(path) == PICTURE_HALF:
+        return "holds the picture half of a language model (mmproj), which is found where the file of the language half is chosen"
     if "blk.0.attn_q.weight" in shapes:
-        return "holds a language model in llama.cpp's layout, in which this pack reads T5 and UMT5 alone"
+        return "holds a language model in llama.cpp's layout, in which this pack reads T5, UMT5 and Qwen2.5-VL alone"
     names = ", ".join(list(shapes)[:3])
     return f"holds no layout of a model that this pack knows (its tensors are called {names}, ...)" if shapes else "holds no tensors"
 

@@ -18,6 +18,7 @@ from .bundled_configs import bundled_config
 from .completeness import check_whole
 from .component import AUTO_SOURCE, Component
 from .file_tokenizers import has_tokenizer
+from .picture_halves import is_language_half, lacks_pictures, picture_halves
 from .registry import load_registry
 from .single_files import files_of, find_file, fitting_files, holds, is_file_source, refuse
 from .weight_files import BrokenFilesError
@@ -44,6 +45,8 @@ class ComponentFolder:
     file: Path | None = None
     """The one file that holds the weights, and maybe the tokenizer, where that is how the user has them; the folder is then the one of the
     bundled config."""
+    picture_half: Path | None = None
+    """The file with the rest of the weights, where `file` is the language half of Qwen2.5-VL and exactly one fits it."""
 
 
 def model_folders() -> list[str]:
@@ -146,10 +149,13 @@ def _candidates(component: Component) -> Iterator[ComponentFolder]:
         for name in _folder_names(location.repository):
             for root in roots:
                 yield _subfolder(root / name, location.subfolder, f"models/{MODELS_KIND}/{name}")
-    yield from _found_files(component)
+    files = list(_found_files(component))
+    yield from (place for place in files if not lacks_pictures(place))
     for location in entry.locations:
         for snapshot in _cached_snapshots(location.repository):
             yield _subfolder(snapshot, location.subfolder, f"the hub cache's {location.repository}")
+    # A half does what it can where there is no whole.
+    yield from (place for place in files if lacks_pictures(place))
 
 
 def _single_file(component: Component) -> ComponentFolder | None:
@@ -179,7 +185,8 @@ def _found_files(component: Component) -> Iterator[ComponentFolder]:
 def _file_place(source: str, path: Path, entry: ComponentEntry) -> ComponentFolder:
     config = bundled_config(entry)
     assert config is not None, "what a file holds is told by the bundled config"
-    return ComponentFolder(config.parent, f"models/{source}", path)
+    halves = picture_halves(path) if is_language_half(path) else []
+    return ComponentFolder(config.parent, f"models/{source}", path, halves[0] if len(halves) == 1 else None)
 
 
 def _folder_names(repository: str) -> list[str]:

@@ -50,7 +50,7 @@ def find_weight_files(place: ComponentFolder) -> tuple[Path, ...]:
     Raises BrokenFilesError when there are none, when a shard that the index names is missing, and when only pickle files are there.
     """
     if place.file is not None:
-        return (place.file,)
+        return (place.file,) if place.picture_half is None else (place.file, place.picture_half)
     for variant in _VARIANTS:
         if files := _files(place, variant):
             return files

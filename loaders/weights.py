@@ -13,7 +13,7 @@ from ..errors import UserError, first_line
 from ..host.environment import explain_import_error
 from .as_stored import check_still_gguf
 from .downloads import obtain
-from .file_modules import build_module
+from .file_modules import build_module, build_of_transformers
 from .file_tensors import read_tensors
 from .file_tokenizers import load_tokenizer
 from .lora_weights import apply_loras
@@ -74,8 +74,7 @@ def load_module(component: Component, place: ComponentFolder) -> torch.nn.Module
                     cls, place.folder, read_tensors(place.file, dtype, as_stored=component.precision == "gguf"), dtype
                 )
             else:
-                options |= {"config": cls.config_class.from_pretrained(place.folder), "state_dict": read_tensors(place.file, dtype)}
-                module, report = cls.from_pretrained(None, **options)
+                module, report = build_of_transformers(cls, place, dtype, options)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise BrokenFilesError(
                 f"{place.label} does not load as a {entry.class_name} ({first_line(error)}): its config does not fit its weights. "

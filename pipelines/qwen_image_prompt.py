@@ -16,7 +16,7 @@ from .prompt_cache import cached, picture_key
 from .qwen_image_checks import AUTO_TEMPLATE, LONGEST_PROMPT, check_encoder, check_resolution, check_vae, choose_kind
 from .qwen_image_kinds import EDIT_PLUS, LAYERS, RESOLUTIONS, Kind, pipeline_class, size_for_latents, size_for_prompt
 from .qwen_positions import image_positions
-from .qwen_vl_head import require_head
+from .qwen_vl_head import require_head, require_pictures
 from .tiles import use_vae
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def encode_prompt(
         require_head(encoder)
     # A picture that is taken apart into layers is described by the prompt; the encoder looks at it only to write one.
     looked_at = pictures if kind is not LAYERS or needs_caption else ()
+    if looked_at:
+        require_pictures(encoder)
     seen = [_resized(to_pil(picture, kind), kind, resolution) for picture in looked_at]
     processor = companion_of(encoder, "processor") if seen else None
 

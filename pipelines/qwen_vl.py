@@ -14,7 +14,7 @@ from ..loaders.sources import read_config
 from ..loaders.store import STORE
 from ..memory.out_of_memory import within_memory
 from .qwen_positions import image_positions
-from .qwen_vl_head import require_head
+from .qwen_vl_head import require_head, require_pictures
 from .qwen_vl_pictures import FRAME_TOKENS, TOKEN_SIDE, Clip, most_pixels, to_picture
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def chat(
     check_model(model)
     if (pictures or clip is not None) and processor is None:
         raise UserError("Pictures need the PROCESSOR as well: connect QwenVLLoader's.")
+    if pictures or clip is not None:
+        require_pictures(model)
     reads = STORE.companion(tokenizer if processor is None else processor)
     if clip is not None and getattr(reads, "video_processor", None) is None:
         raise UserError(

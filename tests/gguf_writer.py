@@ -14,9 +14,16 @@ from gguf.quants import dequantize, quantize
 from single_file_layouts import Tensors, bfl_flux, stored
 
 
-def write_gguf(path: Path, tensors: Tensors, architecture: str, kind: gguf.GGMLQuantizationType) -> Tensors:
-    """Write matrices in `kind` where their rows are whole blocks, the rest as the converter does; returns what the file means."""
+def write_gguf(path: Path, tensors: Tensors, architecture: str, kind: gguf.GGMLQuantizationType, context: int = 0) -> Tensors:
+    """Write matrices in `kind` where their rows are whole blocks, the rest as the converter does; returns what the file means.
+
+    `context` is how many tokens a language model reads, which its file tells beside its vocabulary.
+    """
     writer = gguf.GGUFWriter(path, architecture)
+    if context:
+        writer.add_context_length(context)
+        writer.add_token_list(["a", "b"])
+        writer.add_token_scores([0.5, 0.25])
     block = gguf.GGML_QUANT_SIZES[kind][0]
     meant: Tensors = {}
     for name, tensor in tensors.items():

@@ -81,13 +81,8 @@ def test_what_is_wrong_with_a_gguf_file_is_said(own: Own, monkeypatch: pytest.Mo
     language = {"token_embd.weight": torch.zeros(32, 32), "blk.0.attn_q.weight": torch.zeros(32, 32)}
     picture = {"v.blk.0.attn_q.weight": torch.zeros(32, 32)}
     for tensors, architecture, said in (
-        (language, "llama", "holds a language model in llama.cpp's layout, in which this pack reads T5 and UMT5 alone"),
-        (
-            language,
-            "qwen2vl",
-            "holds the language half of a Qwen-VL in llama.cpp's layout, whose picture half is a file of its own",
-        ),
-        (picture, "clip", "holds the picture half of a language model (mmproj) in llama.cpp's layout, which this pack does not read"),
+        (language, "llama", "holds a language model in llama.cpp's layout, in which this pack reads T5, UMT5 and Qwen2.5-VL alone"),
+        (picture, "clip", "holds the picture half of a language model (mmproj), which is found where the file of the language half"),
     ):
         write_gguf(path.with_name(f"{architecture}.gguf"), tensors, architecture, gguf.GGMLQuantizationType.Q8_0)
         with pytest.raises(UserError, match=re.escape(said)):

@@ -76,22 +76,22 @@ def test_wan_from_two_files_and_what_auto_finds(own: Own) -> None:
     assert not torch.equal(video(source=low, source_2=high), expected)
 
 
+def qwen_image(source: str = "auto") -> torch.Tensor:
+    names = ("QwenImageLoader", "QwenImagePromptEncode", "QwenImageDenoise", "QwenImageDecode")
+    load, encode, denoise, decode = (NODE_CLASS_MAPPINGS[name]() for name in names)
+    with torch.inference_mode():
+        parts = dict(zip(load.RETURN_NAMES, load.select("Qwen-Image", source=source), strict=True))
+        positive, negative = encode.encode(parts["qwen_vl"], "a red circle")
+        (latent,) = denoise.denoise(parts["transformer"], positive, width=64, height=64, seed=7, steps=2, negative=negative)
+        images: torch.Tensor = decode.decode(parts["vae"], latent)[0].clone()
+    return images
+
+
 def test_qwen_image_from_files(own: Own) -> None:
     folder = own("Qwen-Image", lambda folder: rebuild(folder, **DEPTH))
-
-    def picture(source: str = "auto") -> torch.Tensor:
-        names = ("QwenImageLoader", "QwenImagePromptEncode", "QwenImageDenoise", "QwenImageDecode")
-        load, encode, denoise, decode = (NODE_CLASS_MAPPINGS[name]() for name in names)
-        with torch.inference_mode():
-            parts = dict(zip(load.RETURN_NAMES, load.select("Qwen-Image", source=source), strict=True))
-            positive, negative = encode.encode(parts["qwen_vl"], "a red circle")
-            (latent,) = denoise.denoise(parts["transformer"], positive, width=64, height=64, seed=7, steps=2, negative=negative)
-            images: torch.Tensor = decode.decode(parts["vae"], latent)[0].clone()
-        return images
-
-    expected = picture()
+    expected = qwen_image()
     move(folder, "transformer", "diffusion_models", "dit", stored(folder, "transformer"))
     move(folder, "text_encoder", "text_encoders", "vl", stored(folder, "text_encoder"))
     move(folder, "vae", "vae", "vae", original_wan_vae(stored(folder, "vae")))
     STORE.clear()
-    assert torch.equal(picture("diffusion_models/dit.safetensors"), expected)
+    assert torch.equal(qwen_image("diffusion_models/dit.safetensors"), expected)
