@@ -254,6 +254,13 @@ def test_one_frame_and_nan(tmp_path: Path) -> None:
     assert read_info(saved.path).frame_count == 1
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_hevc_of_fewer_frames_than_it_reorders(tmp_path: Path, frames: int) -> None:
+    for _ in range(5):  # x265 leaves memory as it was where their decoding times should be
+        saved = save(tmp_path, clip(frames), "mp4 (h265)", speed="medium")
+        assert float(probe(saved.path)["video"]["duration"]) == pytest.approx(frames / 24, abs=1e-3)
+
+
 def test_progress_ends_at_the_total(tmp_path: Path) -> None:
     host = host_in(tmp_path)
     save(tmp_path, clip(9), host=host)

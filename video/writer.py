@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Encoders keep frames per thread in memory, and gain little beyond this many.
 _MOST_THREADS = 16
+# Frames by which decoding may run ahead of showing (H.264, A.3.1 MaxDpbFrames; H.265 has the same).
+_MOST_REORDERED = 16
 
 
 class Writer(Protocol):
@@ -129,6 +131,9 @@ class ContainerWriter:
         return packets
 
     def _mux(self, packet: Any) -> None:
+        if self._encoder.name == "libx265" and not 0 <= packet.pts - packet.dts <= _MOST_REORDERED:
+            # Of fewer frames than it reorders, one or two, x265 leaves the decoding times unset.
+            packet.dts = packet.pts
         packet.stream = self._stream
         self._container.mux(packet)
 
