@@ -82,13 +82,21 @@ _YUV_8_10 = {(8, False): "yuv420p", (10, False): "yuv420p10le"}
 _CENTRED = {**TAGS, "chroma_sample_location": "center"}
 
 # Rate factors: x264's 19 looks like the source on a desktop screen; the other encoders' values give about the same impression.
-_X264 = Encoder("libx264", _levels("crf", 28, 23, 19, 14), _speeds("preset", *SPEEDS), "crf", _CENTRED)
+_X264 = Encoder(
+    "libx264",
+    _levels("crf", 28, 23, 19, 14),
+    _speeds("preset", *SPEEDS),
+    "crf",
+    # stitchable: decoders are told the same whatever the rate factor, so that parts of other files can stand in this one.
+    {**_CENTRED, "x264-params": "stitchable=1"},
+)
 _X265 = Encoder(
     "libx265",
     _levels("crf", 30, 26, 22, 17),
     _speeds("preset", *SPEEDS),
     "crf",
-    {**_CENTRED, "x265-params": "log-level=error"},
+    # Closed groups of pictures can be cut at every keyframe.
+    {**_CENTRED, "x265-params": "log-level=error:open-gop=0"},
 )
 _SVT_AV1 = Encoder("libsvtav1", _levels("crf", 45, 35, 28, 20), _speeds("preset", 12, 10, 9, 8, 6, 4), "crf", TAGS)
 _VP9 = Encoder(
