@@ -101,6 +101,20 @@ def decode(file: Path, pixel_format: str, dtype: type = np.uint8, decoder: str |
     return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, dtype)
 
 
+def hashes(file: Path) -> list[str]:
+    """Each decoded frame's hash, by ffmpeg."""
+    command = ["ffmpeg", "-v", "error", "-i", str(file), "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [line.split(",")[-1].strip() for line in lines if not line.startswith("#")]
+
+
+def keyframes(file: Path) -> list[int]:
+    """The numbers of the keyframes, by ffprobe."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "frame=key_frame", "-of", "csv=p=0", str(file)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return [number for number, line in enumerate(lines) if line.startswith("1")]
+
+
 def left_over(folder: Path) -> list[str]:
     """Every file below a folder, relative."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

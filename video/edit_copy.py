@@ -1,123 +1,51 @@
-"""Clips that an edit list leaves as they are, put behind one another without decoding them."""
+"""Sections of coded files put behind one another without decoding them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .edits import Clip, Edit
+from .edit_sections import Section
+from .packets import demuxed
 
-if TYPE_CHECKING:
-    from .settings import Settings
-
-_CODECS = {
-    "libx264": "h264",
-    "libx265": "hevc",
-    "libsvtav1": "av1",
-    "libvpx-vp9": "vp9",
-    "prores_ks": "prores",
-    "ffv1": "ffv1",
-}
-"""Encoder of `formats` -> FFmpeg's name of what it writes."""
+_CLOCK = 12288
+"""Ticks a second of an MP4 file's clock, about: what FFmpeg chooses at 24 frames a second."""
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What two streams must share to be one."""
-
-    codec: str
-    extra: bytes
-    pixel_format: str
-    size: tuple[int, int]
-    rate: Fraction
-    time_base: Fraction
+def options(muxer: str, rate: Fraction) -> dict[str, str]:
+    """The muxer's options for frames that last whole ticks of the file's clock."""
+    if muxer not in ("mp4", "mov"):
+        return {}
+    return {"video_track_timescale": str(rate.numerator * max(1, _CLOCK // rate.numerator))}
 
 
-def can_be_copied(edit: Edit, settings: Settings) -> bool:
-    """Whether the result is whole stretches of files that are already coded as `settings` ask: nothing blended, sped up or resized, each
-    clip from a keyframe to a keyframe or the end, all with the same decoder parameters. Quality and speed are those of the files.
-    """
-    return all(_is_untouched(clip, edit, settings) for clip in edit.clips) and len({_kind(clip.file) for clip in edit.clips}) == 1
-
-
-def _is_untouched(clip: Clip, edit: Edit, settings: Settings) -> bool:
-    info, form = clip.info, settings.format
-    as_asked = (
-        info.codec == _CODECS.get(form.encoder.name)
-        and form.muxer in info.container.split(",")
-        and info.pixel_format == form.pixel_formats.get((settings.bit_depth, False))
-    )
-    as_it_is = (
-        not clip.fade
-        and clip.speed == 1
-        and info.frame_rate == edit.frame_rate == settings.frame_rate
-        and (info.width, info.height) == (edit.width, edit.height)
-    )
-    return as_asked and as_it_is and _packets(clip) is not None
-
-
-def add_stream(edit: Edit, container: Any) -> Any:
+def add_stream(container: Any, like: Section) -> Any:
     """A new stream of `container` that takes the packets of `copied`."""
     import av
 
-    with av.open(str(edit.clips[0].file)) as first:
-        stream = container.add_stream_from_template(first.streams.video[0], opaque=True)  # there may be no encoder
-        stream.time_base = first.streams.video[0].time_base
-        return stream
+    assert like.source is not None
+    with av.open(str(like.source.file)) as source:
+        return container.add_stream_from_template(source.streams.video[0], opaque=True)  # there may be no encoder
 
 
-def copied(edit: Edit, stream: Any) -> Iterator[Any]:
-    """Packets of the whole result for a stream of `add_stream`, in the order in which they are decoded; `can_be_copied` must hold."""
+def copied(sections: Sequence[Section], stream: Any, rate: Fraction) -> Iterator[Any]:
+    """Packets of the whole result for a stream of `add_stream`, in the order in which they are decoded. All sections have a source.
+
+    They are stamped anew, a frame apart: the delays of several files' own time stamps need not meet where the files do.
+    """
     import av
 
-    for clip, start in zip(edit.clips, edit.starts(), strict=True):
-        wanted = _packets(clip)
-        assert wanted is not None
-        with av.open(str(clip.file)) as source:
-            for packet in islice(_demuxed(source), wanted.start, wanted.stop):
-                shift = round((start - clip.first) / edit.frame_rate / Fraction(packet.time_base))
-                packet.pts += shift
-                if packet.dts is not None:
-                    packet.dts += shift
+    delay = max(section.source.delay for section in sections if section.source is not None)
+    for section in sections:
+        assert section.source is not None
+        shift = section.start - section.first
+        with av.open(str(section.source.file)) as container:
+            for number, packet in islice(enumerate(demuxed(container)), section.first, section.end - shift):
+                packet.pts = section.source.shown[number] + shift
+                packet.dts = number + shift - delay
+                packet.duration = 1
+                packet.time_base = 1 / rate
                 packet.stream = stream
                 yield packet
-
-
-def _demuxed(source: Any) -> Iterator[Any]:
-    return (packet for packet in source.demux(source.streams.video[0]) if packet.size)
-
-
-def _packets(clip: Clip) -> range | None:
-    """Which packets of the file, in decoding order, are exactly the clip's frames; None where they depend on others."""
-    import av
-
-    with av.open(str(clip.file)) as source:
-        seen = [(packet.pts, packet.is_keyframe) for packet in _demuxed(source)]
-    if any(pts is None for pts, _ in seen):
-        return None
-    order = sorted(range(len(seen)), key=lambda index: seen[index][0])
-    begin = order[clip.first]
-    end = begin + clip.end - clip.first
-    if not seen[begin][1] or (end < len(seen) and not seen[end][1]):
-        return None
-    return range(begin, end) if sorted(order[clip.first : clip.end]) == list(range(begin, end)) else None
-
-
-def _kind(file: Path) -> _Kind:
-    import av
-
-    with av.open(str(file)) as source:
-        stream = source.streams.video[0]
-        context = stream.codec_context
-        return _Kind(
-            context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.name,
-            bytes(context.extradata or b""),
-            context.pix_fmt or "",
-            (context.width, context.height),
-            Fraction(stream.average_rate or 0),
-            Fraction(stream.time_base or 1),
-        )

@@ -25,30 +25,38 @@ class EditedFrames:
         self._edit = edit
         self.frame_count, self.frame_rate = edit.frame_count, edit.frame_rate
         self.width, self.height = edit.width, edit.height
-        self._sources = [_part(clip) for clip in edit.clips]
+        self._sources = [_part(clip, clip.first) for clip in edit.clips]
         self.channels = max(source.channels for source in self._sources)
 
     def chunks(self) -> Iterator[torch.Tensor]:
+        return self.between(0, self.frame_count)
+
+    def between(self, first: int, end: int) -> Iterator[torch.Tensor]:
+        """Frames `first` to `end` - 1 of the result, one a chunk; what lies before and after is not decoded."""
         clips = self._edit.clips
         before: Iterator[torch.Tensor] = iter(())
-        for index, clip in enumerate(clips):
-            frames = self._frames(index)
-            for number in range(1, clip.fade + 1):
-                # The first frame of a fade is not yet all of the one before, the last not all of the one after.
-                weight = number / (clip.fade + 1)
-                yield next(before) * (1 - weight) + next(frames) * weight
-            rest = clip.length(self.frame_rate) - clip.fade
+        for index, (clip, start) in enumerate(zip(clips, self._edit.starts(), strict=True)):
+            stop = start + clip.length(self.frame_rate)
+            if stop <= first or start >= end:
+                continue
+            frames = self._frames(index, max(0, first - start))
             fades_out = clips[index + 1].fade if index + 1 < len(clips) else 0
-            for _ in range(rest - fades_out):
-                yield next(frames)
+            for at in range(max(first, start), min(end, stop - fades_out)):
+                # The first frame of a fade is not yet all of the one before, the last not all of the one after.
+                weight = (at - start + 1) / (clip.fade + 1)
+                yield next(frames) if weight >= 1 else next(before) * (1 - weight) + next(frames) * weight
             before = frames
 
-    def _frames(self, index: int) -> Iterator[torch.Tensor]:
-        """The frames of one clip at the rate and in the size of the result."""
+    def _frames(self, index: int, begin: int) -> Iterator[torch.Tensor]:
+        """The frames of one clip from its frame `begin` on, at the rate and in the size of the result."""
         clip, source = self._edit.clips[index], self._sources[index]
+        at = clip.first - 1
+        if begin:
+            at = clip.source_frame(begin, self.frame_rate) - 1
+            source = _part(clip, at + 1)
         decoded = (frame for chunk in source.chunks() for frame in chunk)
-        at, frame = clip.first - 1, None
-        for number in range(clip.length(self.frame_rate)):
+        frame = None
+        for number in range(begin, clip.length(self.frame_rate)):
             wanted = clip.source_frame(number, self.frame_rate)
             while at < wanted:
                 frame = next(decoded, None)
@@ -76,12 +84,13 @@ class EditedFrames:
         return fitted
 
 
-def _part(clip: Clip) -> FileFrames:
+def _part(clip: Clip, first: int) -> FileFrames:
+    """The frames of a clip from frame `first` of its file on."""
     rate = clip.info.frame_rate
-    source = FileFrames(str(clip.file), float(clip.first / rate), float((clip.end - clip.first) / rate))
-    if source.frame_count != clip.end - clip.first:
+    source = FileFrames(str(clip.file), float(first / rate), float((clip.end - first) / rate))
+    if source.frame_count != clip.end - first:
         raise UserError(
-            f"{clip.file.name} has {source.frame_count} frames where {clip.end - clip.first} are wanted: its frames are not evenly spaced. "
+            f"{clip.file.name} has {source.frame_count} frames where {clip.end - first} are wanted: its frames are not evenly spaced. "
             f"Save it with VideoCombine first."
         )
     return source

@@ -1,18 +1,23 @@
-"""From an edit list to one finished file: copied where the list changes nothing within its clips, else encoded."""
+"""From an edit list to one finished file: copied where the list changes nothing within its clips, encoded where it does."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .audio import Sound, SoundTrack
-from .edit_copy import add_stream, can_be_copied, copied
+from .edit_copy import add_stream, copied, options
+from .edit_encode import SectionEncoder
 from .edit_render import EditedFrames, sound_of_edit
+from .edit_sections import Section, coded_as_asked, sections_of
 from .edits import Edit
 from .encode import save_video
 from .files import Claim, claim
+from .packets import CodedFile, Kind
 from .saved import SavedVideo, check_count, read_back, told
 
 if TYPE_CHECKING:
@@ -20,6 +25,10 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _COPIED = "The clips were put together as they are, without encoding them again."
+_MIXED = "{} of {} frames were copied as they are; {} were encoded."
+_UNLIKE = (
+    "All frames were encoded: the clips were made with other settings of the encoder, such as another speed, and one file cannot hold both."
+)
 
 
 def save_edit(
@@ -34,16 +43,67 @@ def save_edit(
 ) -> SavedVideo:
     """Write the result of an edit list into one new file below `folder`, with the promises of `save_video`.
 
-    With `may_copy`, clips that are already coded as `settings` ask and that the list leaves as they are go into the file unchanged.
+    With `may_copy`, what is already coded as `settings` ask and what the list leaves as it is goes into the file unchanged. The rest is
+    encoded in scratch files of the temp folder first, because a file's delay between decoding and showing stands at its beginning.
     """
-    source, sound = EditedFrames(edit), sound_of_edit(edit)
-    if not may_copy or source.channels == 4 or not can_be_copied(edit, settings):
-        return save_video(source, settings, host, folder=folder, prefix=prefix, sound=sound, tags=tags)
+    frames, sound = EditedFrames(edit), sound_of_edit(edit)
+    files = coded_as_asked(edit, settings) if may_copy and frames.channels == 3 else {}
+    notes: tuple[str, ...] = ()
+    if any(section.source for section in sections_of(edit, files)):
+        host.temp_folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=host.temp_folder) as scratch:
+            encoder = SectionEncoder(frames, settings, Path(scratch))
+            sections = _cut(edit, files, encoder)
+            if any(section.source for section in sections):
+                return _save(edit, settings, host, sections, encoder, sound, folder=folder, prefix=prefix, tags=tags)
+        notes = (_UNLIKE,)
+    saved = save_video(frames, settings, host, folder=folder, prefix=prefix, sound=sound, tags=tags)
+    return dataclasses.replace(saved, notes=saved.notes + notes)
+
+
+def _cut(edit: Edit, files: Mapping[Path, CodedFile], encoder: SectionEncoder) -> list[Section]:
+    """The sections of which one file can be made: all copied where the clips are of one kind, else of the kind that is encoded here."""
+
+    def of(kind: Kind) -> list[Section]:
+        return sections_of(edit, {path: file for path, file in files.items() if file.kind == kind})
+
+    kinds = {file.kind for file in files.values()}
+    whole = of(kinds.pop()) if len(kinds) == 1 else []
+    if whole and all(section.source for section in whole):
+        return whole
+    return of(encoder.kind())
+
+
+def _save(
+    edit: Edit,
+    settings: Settings,
+    host: Surroundings,
+    sections: Sequence[Section],
+    encoder: SectionEncoder,
+    sound: Sound | None,
+    *,
+    folder: Path,
+    prefix: str,
+    tags: Mapping[str, str],
+) -> SavedVideo:
     if sound is not None:
         sound = sound.cut_to(edit.frame_count / edit.frame_rate)
+    encoded = sum(section.end - section.start for section in sections if section.source is None)
+    progress = host.progress(encoded + edit.frame_count)
     taken = claim(folder, prefix, "." + settings.format.extension, width=edit.width, height=edit.height)
     with taken, told(taken, settings):
-        _write(edit, settings, host, taken, sound, tags)
+        done, sources = 0, []
+        for section in sections:
+            if section.source is None:
+                for finished in encoder.encode(section):
+                    host.raise_if_interrupted()
+                    progress.update(done + finished)
+                done += section.end - section.start
+                section = encoder.finished(section)
+            sources.append(section)
+        for number in _written(edit, settings, taken, sources, sound, tags):
+            host.raise_if_interrupted()
+            progress.update(encoded + number)
         check_count(taken, read_back(taken).frame_count, edit.frame_count)
         final = taken.publish()
     return SavedVideo(
@@ -56,26 +116,27 @@ def save_edit(
         mime=settings.format.mime,
         has_sound=sound is not None,
         has_alpha=False,
-        notes=(_COPIED,),
+        notes=(_MIXED.format(edit.frame_count - encoded, edit.frame_count, encoded) if encoded else _COPIED,),
     )
 
 
-def _write(edit: Edit, settings: Settings, host: Surroundings, taken: Claim, sound: Sound | None, tags: Mapping[str, str]) -> None:
+def _written(
+    edit: Edit, settings: Settings, taken: Claim, sections: Sequence[Section], sound: Sound | None, tags: Mapping[str, str]
+) -> Iterator[int]:
+    """Puts sections that all have a source into the part; yields how many frames are in it."""
     import av
 
-    form = settings.format
-    container: Any = av.open(str(taken.part), "w", format=form.muxer, options=dict(form.muxer_options))
+    form, rate = settings.format, edit.frame_rate
+    container: Any = av.open(str(taken.part), "w", format=form.muxer, options={**form.muxer_options, **options(form.muxer, rate)})
     try:
         container.metadata.update(tags)
-        stream = add_stream(edit, container)
+        stream = add_stream(container, sections[0])
         track = SoundTrack(container, form.audio, sound) if sound is not None and form.audio is not None else None
-        progress = host.progress(edit.frame_count)
-        for number, packet in enumerate(copied(edit, stream), 1):
-            host.raise_if_interrupted()
+        for number, packet in enumerate(copied(sections, stream, rate), 1):
             container.mux(packet)
-            for piece in track.until(number / edit.frame_rate) if track is not None else ():
+            for piece in track.until(number / rate) if track is not None else ():
                 container.mux(piece)
-            progress.update(number)
+            yield number
         for piece in track.rest() if track is not None else ():
             container.mux(piece)
         container.close()

@@ -1,0 +1,74 @@
+"""Frames of an edit list encoded into scratch files, which are then copied like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from .colour import Converter
+from .edit_render import EditedFrames
+from .edit_sections import Section
+from .frames import to_pixels
+from .packets import CodedFile, Kind, coded_file
+from .writer import ContainerWriter
+
+if TYPE_CHECKING:
+    import av
+    import torch
+
+    from .settings import Settings
+
+
+class SectionEncoder:
+    """Encodes sections with the node's settings, each from an IDR picture on, below a folder that the caller removes."""
+
+    def __init__(self, frames: EditedFrames, settings: Settings, folder: Path) -> None:
+        self._frames, self._settings, self._folder = frames, settings, folder
+        pixel_format = settings.format.pixel_formats[settings.bit_depth, False]
+        self._converter = Converter(pixel_format, frames.height, frames.width)
+
+    def kind(self) -> Kind:
+        """What all its sections are, told by a black frame."""
+        import torch
+
+        file = self._file("black")
+        for _ in self._written(iter([torch.zeros(1, self._frames.height, self._frames.width, 3)]), file):
+            pass
+        return self._coded(file).kind
+
+    def encode(self, section: Section) -> Iterator[int]:
+        """Yields, after each step, how many of the section's frames are finished."""
+        return self._written(self._frames.between(section.start, section.end), self._file(str(section.start)))
+
+    def finished(self, section: Section) -> Section:
+        """An encoded section, to be copied."""
+        return Section(section.start, section.end, self._coded(self._file(str(section.start))))
+
+    def _coded(self, file: Path) -> CodedFile:
+        coded = coded_file(file)
+        if coded is None:
+            name = self._settings.format.name
+            raise UserError(f"What the encoder for {name} made cannot be joined to clips; turn copy_untouched off and run again.")
+        return coded
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.{self._settings.format.extension}"
+
+    def _written(self, frames: Iterator[torch.Tensor], file: Path) -> Iterator[int]:
+        size = (self._converter.width, self._converter.height)
+        writer = ContainerWriter(file, self._settings, self._converter.pixel_format, size, alpha=False, sound=None, tags={})
+        try:
+            yield from writer.write(self._converted(frames))
+            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
+
+    def _converted(self, frames: Iterator[torch.Tensor]) -> Iterator[av.VideoFrame]:
+        for number, chunk in enumerate(frames):
+            frame, _ = self._converter(to_pixels(chunk[0]))
+            frame.pts = number
+            frame.time_base = 1 / self._settings.frame_rate
+            yield frame
