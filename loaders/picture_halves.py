@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .file_headers import read_shapes
-from .folder_files import files_in
+from .folder_files import files_in, neighbours
 from .gguf_files import GGUF, gguf_architecture
 from .gguf_names import LANGUAGE_HALF, PATCHES, PICTURE_HALF, SECOND_PATCHES
 
@@ -29,7 +29,7 @@ def is_language_half(path: Path) -> bool:
 def picture_halves(language: Path) -> list[Path]:
     """The files that can be the picture half of this language half: those in its folder, else those of all text encoders."""
     width = read_shapes(language)["model.language_model.embed_tokens.weight"][1]
-    beside = [path for path in _beside(language) if _width(path) == width]
+    beside = [path for path in neighbours(language, GGUF) if _width(path) == width]
     return beside or [path for path in files_in("text_encoders", (GGUF,)).values() if _width(path) == width]
 
 
@@ -47,16 +47,12 @@ def check_pictures(place: ComponentFolder) -> None:
     if found:
         names = " and ".join(path.name for path in found)
         raise UserError(f"{place.label} reads pictures through a second file, and {names} fit it alike: keep one of them in its folder.")
-    others = [path.name for path in _beside(place.file) if _architecture(path) == PICTURE_HALF]
+    others = [path.name for path in neighbours(place.file, GGUF) if _architecture(path) == PICTURE_HALF]
     wrong = f" {others[0]} beside it belongs to another model." if others else ""
     raise UserError(
         f"{place.label} is the language half of Qwen2.5-VL, and no file here holds the half that reads pictures: put the mmproj file from "
         f"where it came (mmproj-F16.gguf, for example) into the same folder.{wrong}"
     )
-
-
-def _beside(path: Path) -> list[Path]:
-    return sorted(other for other in path.parent.iterdir() if other.suffix.lower() == GGUF and other != path)
 
 
 def _width(path: Path) -> int | None:

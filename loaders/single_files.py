@@ -19,7 +19,7 @@ from .file_headers import PICKLES, SAFETENSORS, read_shapes
 from .file_layouts import Layout, layout_for, layout_of, own_names
 from .file_measures import Measures
 from .file_memo import remembered
-from .folder_files import files_in
+from .folder_files import FILE_KINDS, files_in
 from .gguf_files import GGUF, gguf_architecture, gguf_context
 from .gguf_names import PICTURE_HALF
 from .picture_halves import is_language_half
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .component import Component
     from .schema import ComponentEntry, Model
 
-FILE_KINDS = ("diffusion_models", "text_encoders", "vae", "clip_vision")
-"""ComfyUI's model folders for files that hold one part of a model."""
 SUFFIXES = (*SAFETENSORS, GGUF)
 ARCHITECTURES = ("flux", "wan", "qwen_image", "qwen_vl")
 """Those whose parts are offered as files and found among them."""

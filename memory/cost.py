@@ -10,6 +10,7 @@ from ..loaders.as_stored import stored_weights
 from ..loaders.backends import torchao_stands_in
 from ..loaders.component import Component
 from ..loaders.downloads import is_complete
+from ..loaders.folder_files import folders_held
 from ..loaders.registry import Registry, load_registry
 from ..loaders.schema import Model
 from .weights import WEIGHT_PRECISIONS, WeightPrecision, model_weight_bytes, weight_bytes
@@ -24,6 +25,7 @@ def handles(values: Iterable[Any]) -> Iterator[Component]:
             yield from handles(getattr(value, entry.name) for entry in fields(value))
 
 
+@folders_held()
 def cost_of(values: Iterable[Any]) -> dict[str, Any]:
     """The cost of all handles among `values`, as JSON with sizes in bytes. A component that is named twice counts once.
 

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..loaders.component import Component
 from ..loaders.download_errors import UnreachableError
 from ..loaders.downloads import absent, allowed, check, plans
+from ..loaders.folder_files import folders_held
 from ..loaders.lora import Lora
 from ..loaders.registry import load_registry
 from ..workflows.document import Document
@@ -33,10 +34,12 @@ def check_downloads(values: Iterable[Any]) -> None:
     prompt = host.current().running_prompt()
     if prompt is None or any(prompt is checked for checked in _checked) or not allowed():
         return
-    if not any(absent(handles(values))):
-        return
+    with folders_held():
+        if not any(absent(handles(values))):
+            return
+        lacking, loras = absent(handles_of(Document("the graph", dict(prompt), is_page=False).prompt({})))
     try:
-        check(plans(*absent(handles_of(Document("the graph", dict(prompt), is_page=False).prompt({})))))
+        check(plans(lacking, loras))
     except UnreachableError:
         return  # who downloads says it, with what to do
     _checked[:] = [prompt]

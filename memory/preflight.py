@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from ..loaders.folder_files import folders_held
 from ..loaders.registry import load_registry, registry_held
 from ..loaders.schema import Model
 from ..workflows.prompt import Prompt
@@ -131,6 +132,7 @@ class Preflight:
         return self._fits(machine, Wishes(), self.parts)
 
 
+@folders_held()
 def preflight(prompt: Prompt, libraries: Libraries | None = None) -> Preflight:
     """Read a graph. Raises nothing for what it does not know: that stands in the facts."""
     facts = read_graph(prompt)
