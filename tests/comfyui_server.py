@@ -84,8 +84,10 @@ class Server:
 
 
 @contextmanager
-def running(checkout: Path, base: Path, models: Path) -> Iterator[Server]:
-    """Start a checkout whose only custom node pack is this one, and stop it afterwards. `base` takes all its files."""
+def running(checkout: Path, base: Path, models: Path, front_end: Path | None = None) -> Iterator[Server]:
+    """Start a checkout whose only custom node pack is this one, and stop it afterwards. `base` takes all its files, `front_end` holds
+    the page; without one, the page of the checkout's environment is served.
+    """
     (base / "custom_nodes").mkdir(parents=True)
     (base / "custom_nodes" / "ComfyUI-AdvancedModels").symlink_to(PACK)
     (base / "models").mkdir()
@@ -96,6 +98,7 @@ def running(checkout: Path, base: Path, models: Path) -> Iterator[Server]:
         port = probe.getsockname()[1]
     options = ["--cpu", "--listen", "127.0.0.1", "--port", str(port), "--base-directory", str(base)]
     options += ["--database-url", "sqlite:///:memory:", "--disable-api-nodes", "--disable-auto-launch"]
+    options += ["--front-end-root", str(front_end)] if front_end else []
     with (base / "server.log").open("w") as log:
         process = subprocess.Popen([python(), "main.py", *options], cwd=checkout, stdout=log, stderr=subprocess.STDOUT)
     server = Server(port, base)

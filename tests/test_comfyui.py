@@ -6,23 +6,16 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from advanced_models.demo.build import BUILDERS, build
-from advanced_models.nodes import NODE_CLASS_MAPPINGS
-from advanced_models.workflows.definitions import Definitions
-from advanced_models.workflows.document import read_workflow
-from advanced_models.workflows.native import NATIVE_NODES
 from comfyui_server import PACK, RefusedError, Server, checkouts, python, running
 from PIL import Image
+from small_examples import CLIP, EXAMPLES, SIZE, api_form, draw_example
 from video_support import needs_ffmpeg, probe
 
 pytestmark = pytest.mark.comfyui
-EXAMPLES = sorted((PACK / "example_workflows").glob("*.json"))
 CLIPS = [path for path in EXAMPLES if path.stem.startswith("wan_")]
-SIZE = 256
-CLIP = {"width": 128, "height": 64, "frames": 9}
 
 if not checkouts():
     pytest.skip("no ComfyUI: set COMFYUI_PATH to a checkout", allow_module_level=True)
@@ -42,28 +35,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with running(request.param, tmp_path_factory.mktemp("comfyui") / "base", all_models) as server:
         draw_example(server.base / "input" / "example.png")
         yield server
-
-
-def draw_example(path: Path) -> None:
-    """A picture whose lower right quarter is transparent, as ComfyUI's mask editor saves a painted mask."""
-    picture = Image.linear_gradient("L").resize((SIZE, SIZE)).convert("RGB")
-    alpha = Image.new("L", (SIZE, SIZE), 255)
-    alpha.paste(0, (SIZE // 2, SIZE // 2, SIZE, SIZE))
-    picture.putalpha(alpha)
-    picture.save(path)
-
-
-def api_form(path: Path) -> dict[str, dict[str, Any]]:
-    """An example as the page would post it, small enough for small models on a processor."""
-    prompt = read_workflow(path).prompt(Definitions({**NATIVE_NODES, **NODE_CLASS_MAPPINGS})).to_api()
-    for node in prompt.values():
-        if "frames" in node["inputs"]:
-            node["inputs"] |= CLIP
-        elif "width" in node["inputs"]:
-            node["inputs"] |= {"width": SIZE, "height": SIZE}
-        if node["class_type"] in ("WanDenoise", "QwenImageDenoise"):
-            node["inputs"]["steps"] = 4
-    return prompt
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -90,8 +90,8 @@ class GraphPage:
         context = browser.new_context(viewport=WINDOW, device_scale_factor=1)
         context.route("**/*", self._let_through)
         self.page: Page = context.new_page()
-        self.page.on("console", lambda message: self.lines.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.lines.append(f"error: {error}"))
+        self.page.on("console", lambda message: self.lines.append(f"{message.type}: {message.text} ({message.location['url']})"))
+        self.page.on("pageerror", lambda error: self.lines.append(f"error: {error.stack}"))
         self.page.on("response", lambda answer: answer.status >= 400 and self.lines.append(f"error: {answer.status} {answer.url}"))
         self.start()
 
@@ -169,14 +169,14 @@ class GraphPage:
         """A picture of the window, or of a part of it: x, y, width, height."""
         self.page.screenshot(path=path, clip=clip)
 
+    def about_us(self) -> list[str]:
+        """What the console says of this pack: its files, its routes, its extension."""
+        return [line for line in self.lines if "advanced_models" in line or "AdvancedModels" in line]
+
     def complaints(self) -> list[str]:
-        """Errors, and notices about us, on the console."""
-        ours = ("advanced_models", "AdvancedModels")
-        return [
-            line
-            for line in self.lines
-            if line.startswith("error:") or "deprecat" in line.lower() or "ComfyUI Notice" in line or any(name in line for name in ours)
-        ]
+        """Errors and notices on the console, and whatever it says of this pack."""
+        notices = [line for line in self.lines if line.startswith("error:") or "deprecat" in line.lower() or "ComfyUI Notice" in line]
+        return notices + [line for line in self.about_us() if line not in notices]
 
     def _let_through(self, route: Any) -> None:
         address = route.request.url
