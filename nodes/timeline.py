@@ -19,7 +19,7 @@ class VideoTimeline:
     CATEGORY = "Advanced Models/Video"
     DESCRIPTION = (
         "Puts clips together: order, trim, speed, cross-fades and one sound, as the timeline in the sidebar's Video tab says. The list is "
-        "part of the workflow, so the result can be made again. Clips that the list leaves as they are can go into the file unchanged."
+        "part of the workflow, so the result can be made again. Frames that the list leaves as they are can go into the file unchanged."
     )
     SEARCH_ALIASES = ["video edit", "edit list", "trim video", "concatenate videos", "join videos", "cross fade", "cut video"]
     RETURN_TYPES = ("VIDEO", "STRING")
@@ -50,7 +50,14 @@ class VideoTimeline:
                     {"default": "mp4 (h264)", "tooltip": "As in VideoCombine. Clips of this very format need not be encoded again."},
                 ),
                 "quality": (list(QUALITIES), {"default": "high", "tooltip": "Of what is encoded; what is copied stays as it is."}),
-                "speed": (list(SPEEDS), {"default": "medium", "tooltip": "How hard the encoder works, as in VideoCombine."}),
+                "speed": (
+                    list(SPEEDS),
+                    {
+                        "default": "medium",
+                        "tooltip": "How hard the encoder works, as in VideoCombine. Beside frames that are encoded, only clips that were "
+                        "made with the same speed can be copied.",
+                    },
+                ),
                 "filename_prefix": (
                     "STRING",
                     {"default": "video/timeline", "tooltip": "Name of the file, with subfolders and the tokens of VideoCombine."},
@@ -66,8 +73,9 @@ class VideoTimeline:
                     {
                         "default": True,
                         "advanced": True,
-                        "tooltip": "Put clips together without encoding them again where the list only joins whole clips, or cuts at "
-                        "keyframes, and all have the chosen format. Off: always encode.",
+                        "tooltip": "Copy the frames that the list leaves as they are out of clips of the chosen format, and encode only "
+                        "fades, changed clips, what lies between a cut and the next keyframe, and a few frames before a cut. "
+                        "Off: encode all.",
                     },
                 ),
             },

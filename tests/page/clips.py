@@ -17,9 +17,15 @@ BLOCK = 24  # pixels a side; far more than an encoder blurs
 WIDTH, HEIGHT = BITS * BLOCK, 4 * BLOCK
 
 
-def numbered(numbers: range) -> torch.Tensor:
-    """[frames, HEIGHT, WIDTH, 3]: bit k of the number stands in block k, the rest of the frame is noise that moves."""
+def numbered(numbers: range, *, pans: bool = False) -> torch.Tensor:
+    """[frames, HEIGHT, WIDTH, 3]: bit k of the number stands in block k, the rest of the frame is noise, another in each frame.
+
+    With `pans` it is the same noise, moved on: then encoders use frames that depend on later ones.
+    """
     frames = torch.rand(len(numbers), HEIGHT, WIDTH, 3, generator=torch.Generator().manual_seed(numbers.start)) * 0.4 + 0.3
+    if pans:
+        coarse = frames[0, :, ::8].repeat_interleave(8, dim=1)
+        frames = torch.stack([coarse.roll(number, dims=1) for number in range(len(numbers))])
     for frame, number in zip(frames, numbers, strict=True):
         for bit in range(BITS):
             frame[: 2 * BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = float(number >> bit & 1)
@@ -28,13 +34,14 @@ def numbered(numbers: range) -> torch.Tensor:
 
 def save(host: StandaloneHost, numbers: range, format_name: str = "mp4 (h264)", rate: object = 24, **options: Any) -> SavedVideo:
     """A numbered clip in the output folder; `keyframe_interval` and so on go to `settings_for`, `prefix` and `sound` to the encoder."""
+    images = numbered(numbers, pans=options.pop("pans", False))
     own = {
         "prefix": options.pop("prefix", "clip"),
         "sound": options.pop("sound", None),
         "folder": options.pop("folder", host.output_folder),
     }
-    settings = settings_for(format_name, rate, speed="ultrafast", **options)
-    return save_video(frames_of(numbered(numbers)), settings, host, **own)
+    settings = settings_for(format_name, rate, **{"speed": "ultrafast", **options})
+    return save_video(frames_of(images), settings, host, **own)
 
 
 def shown_by_node(saved: SavedVideo, kind: str = "output") -> dict[str, Any]:

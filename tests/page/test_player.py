@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.video.audio import Sound
+from advanced_models.video.edit_save import save_edit
+from advanced_models.video.edits import Clip, Edit
 from advanced_models.video.info import read_info
+from advanced_models.video.settings import settings_for
 from clips import READ, save, shown_by_node
 from page_browser import GraphPage
 from page_server import PageServer
@@ -27,6 +31,21 @@ def test_no_frame_is_wrong(show: Any, page_host: StandaloneHost, format_name: st
     shuffled = random.Random(5).sample(range(FRAMES), FRAMES)
     for order in (forwards, backwards, shuffled):
         assert goes_to(player, order) == order
+
+
+def test_no_frame_of_a_timeline_is_wrong(show: Any, page_host: StandaloneHost) -> None:
+    """Copied and encoded sections by turns: every join is passed and jumped to."""
+    file = save(page_host, range(FRAMES), keyframe_interval=12, speed="medium", pans=True).path
+    info = read_info(file)
+    clips = tuple(Clip(file, info, first, end, Fraction(1), 0) for first, end in ((5, 48), (0, 31), (11, 13), (12, 47)))
+    edit = Edit(clips, None, info.frame_rate, info.width, info.height)
+    saved = save_edit(edit, settings_for("mp4 (h264)", 24), page_host, folder=page_host.output_folder, prefix="cut", tags={})
+    assert "were copied as they are" in saved.notes[0]
+    numbers = [number for clip in clips for number in range(clip.first, clip.end)]
+    player = show(shown_by_node(saved))
+    forwards = list(range(1, len(numbers)))
+    for order in (forwards, forwards[::-1], random.Random(5).sample(range(len(numbers)), len(numbers))):
+        assert goes_to(player, order) == [numbers[frame] for frame in order]
 
 
 def test_keys_step_frame_by_frame(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:
