@@ -61,8 +61,8 @@ def _samples(path: Path) -> dict[str, bytes]:
     """Name of a tensor -> hash of what its sample is; a GGUF file is sampled as a whole, under its own hash."""
     with path.open("rb") as file:
         if path.suffix.lower() == GGUF:
-            sample = hashlib.sha256(_spread_samples(file, path.stat().st_size))
-            return {sample.hexdigest(): sample.digest()}
+            whole = hashlib.sha256(_spread_samples(file, path.stat().st_size))
+            return {whole.hexdigest(): whole.digest()}
         samples = {}
         for name, tensor in read_header(path).items():
             file.seek(tensor.start + max(0, (tensor.end - tensor.start - _SAMPLE) // 2))

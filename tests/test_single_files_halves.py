@@ -110,6 +110,14 @@ def test_pictures_are_painted_without_the_second_file(own: Own) -> None:
         assert module.model.visual is not None
 
 
+@pytest.mark.parametrize("precision", ["fp8", "int8", "nf4"])
+def test_a_half_can_be_quantised(own: Own, precision: str) -> None:
+    folder = own("Qwen-Image")
+    expected = encode_prompt(encoder(source="auto", precision=precision), ["a red circle"]).embeds
+    write_language(folder)
+    assert torch.equal(encode_prompt(encoder(precision=precision), ["a red circle"]).embeds, expected)
+
+
 @pytest.mark.usefixtures("small_pictures")
 def test_a_picture_is_read_as_from_the_folder(own: Own) -> None:
     folder = own("Qwen-Image-Edit")
