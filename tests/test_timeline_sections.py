@@ -164,6 +164,12 @@ def test_every_codec_mixes(host: RecordingHost, format_name: str) -> None:
         assert likeness(made, 90, file_of(host, one), 2 * 9 + 1) > 35
 
 
+def test_a_few_frames_say_their_rate(host: RecordingHost) -> None:
+    file = source(host, "webm (vp9)")
+    made, _ = render(host, {"file": file, "in": 0, "out": 5}, format="webm (vp9)")
+    check_stream(made, 5)  # without being told, readers guess 23.976 from the milliseconds
+
+
 def test_rates_of_the_ntsc_family_stay_exact(host: RecordingHost) -> None:
     path = save(host.output_folder.parent, panning(0), rate=29.97, host=host, speed="medium", keyframe_interval=INTERVAL).path
     made, note = render(host, {"file": {"filename": path.name, "type": "output"}, "in": 5})

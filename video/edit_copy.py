@@ -21,13 +21,15 @@ def options(muxer: str, rate: Fraction) -> dict[str, str]:
     return {"video_track_timescale": str(rate.numerator * max(1, _CLOCK // rate.numerator))}
 
 
-def add_stream(container: Any, like: Section) -> Any:
+def add_stream(container: Any, like: Section, rate: Fraction) -> Any:
     """A new stream of `container` that takes the packets of `copied`."""
     import av
 
     assert like.source is not None
     with av.open(str(like.source.file)) as source:
-        return container.add_stream_from_template(source.streams.video[0], opaque=True)  # there may be no encoder
+        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)  # there may be no encoder
+    stream.rate = rate
+    return stream
 
 
 def copied(sections: Sequence[Section], stream: Any, rate: Fraction) -> Iterator[Any]:

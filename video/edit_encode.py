@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,16 +29,21 @@ class SectionEncoder:
         pixel_format = settings.format.pixel_formats[settings.bit_depth, False]
         self._converter = Converter(pixel_format, frames.height, frames.width)
 
-    def kind(self) -> Kind:
-        """What all its sections are, told by a black frame."""
+    def kind(self) -> Kind | None:
+        """What all its sections are, told by a black frame. None where the encoder refuses that: `save_video` then says why."""
+        import av
         import torch
 
         file = self._file("black")
-        for _ in self._written(iter([torch.zeros(1, self._frames.height, self._frames.width, 3)]), file):
-            pass
+        black = torch.zeros(1, self._frames.height, self._frames.width, 3)
+        try:
+            for _ in self._written(iter([black]), file):
+                pass
+        except av.error.FFmpegError:
+            return None
         return self._coded(file).kind
 
-    def encode(self, section: Section) -> Iterator[int]:
+    def encode(self, section: Section) -> Generator[int, None, None]:
         """Yields, after each step, how many of the section's frames are finished."""
         return self._written(self._frames.between(section.start, section.end), self._file(str(section.start)))
 
@@ -56,7 +61,7 @@ class SectionEncoder:
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.{self._settings.format.extension}"
 
-    def _written(self, frames: Iterator[torch.Tensor], file: Path) -> Iterator[int]:
+    def _written(self, frames: Iterator[torch.Tensor], file: Path) -> Generator[int, None, None]:
         size = (self._converter.width, self._converter.height)
         writer = ContainerWriter(file, self._settings, self._converter.pixel_format, size, alpha=False, sound=None, tags={})
         try:

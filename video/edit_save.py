@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ def save_edit(
     notes: tuple[str, ...] = ()
     if any(section.source for section in sections_of(edit, files)):
         host.temp_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=host.temp_folder) as scratch:
+        with tempfile.TemporaryDirectory(dir=host.temp_folder, ignore_cleanup_errors=True) as scratch:
             encoder = SectionEncoder(frames, settings, Path(scratch))
             sections = _cut(edit, files, encoder)
             if any(section.source for section in sections):
@@ -71,7 +71,8 @@ def _cut(edit: Edit, files: Mapping[Path, CodedFile], encoder: SectionEncoder) -
     whole = of(kinds.pop()) if len(kinds) == 1 else []
     if whole and all(section.source for section in whole):
         return whole
-    return of(encoder.kind())
+    kind = encoder.kind()
+    return of(kind) if kind is not None else []
 
 
 def _save(
@@ -95,15 +96,17 @@ def _save(
         done, sources = 0, []
         for section in sections:
             if section.source is None:
-                for finished in encoder.encode(section):
-                    host.raise_if_interrupted()
-                    progress.update(done + finished)
+                with contextlib.closing(encoder.encode(section)) as steps:
+                    for finished in steps:
+                        host.raise_if_interrupted()
+                        progress.update(done + finished)
                 done += section.end - section.start
                 section = encoder.finished(section)
             sources.append(section)
-        for number in _written(edit, settings, taken, sources, sound, tags):
-            host.raise_if_interrupted()
-            progress.update(encoded + number)
+        with contextlib.closing(_written(edit, settings, taken, sources, sound, tags)) as steps:
+            for number in steps:
+                host.raise_if_interrupted()
+                progress.update(encoded + number)
         check_count(taken, read_back(taken).frame_count, edit.frame_count)
         final = taken.publish()
     return SavedVideo(
@@ -122,7 +125,7 @@ def _save(
 
 def _written(
     edit: Edit, settings: Settings, taken: Claim, sections: Sequence[Section], sound: Sound | None, tags: Mapping[str, str]
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Puts sections that all have a source into the part; yields how many frames are in it."""
     import av
 
@@ -130,7 +133,7 @@ def _written(
     container: Any = av.open(str(taken.part), "w", format=form.muxer, options={**form.muxer_options, **options(form.muxer, rate)})
     try:
         container.metadata.update(tags)
-        stream = add_stream(container, sections[0])
+        stream = add_stream(container, sections[0], rate)
         track = SoundTrack(container, form.audio, sound) if sound is not None and form.audio is not None else None
         for number, packet in enumerate(copied(sections, stream, rate), 1):
             container.mux(packet)

@@ -50,6 +50,7 @@ def coded_as_asked(edit: Edit, settings: Settings) -> dict[Path, CodedFile]:
             info.codec == _CODECS.get(form.encoder.name)
             and form.muxer in info.container.split(",")
             and info.pixel_format == form.pixel_formats.get((settings.bit_depth, False))
+            and info.frame_rate == settings.frame_rate
         )
         coded = coded_file(file) if as_asked else None
         if coded is not None:

@@ -104,7 +104,8 @@ def _units(data: bytes, codec: str, record: bytes) -> Iterator[bytes]:
     while at < len(data):
         begin = at + length_bytes
         at = begin + int.from_bytes(data[at:begin], "big")
-        yield data[begin:at]
+        if unit := data[begin:at]:
+            yield unit
 
 
 def _type(unit: bytes, codec: str) -> int:
