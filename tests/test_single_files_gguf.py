@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import diffusers
 import gguf
+import numpy as np
 import pytest
 import torch
 from advanced_models.errors import UserError
 from advanced_models.host.tensors import byte_count
 from advanced_models.loaders import sources
 from advanced_models.loaders.component import select_component
+from advanced_models.loaders.gguf_files import read_gguf
 from advanced_models.loaders.store import Store
+from gguf.quants import dequantize
 from gguf_writer import write_gguf
 from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, renamed, stored
 from single_file_models import Own, same
@@ -94,6 +98,22 @@ def test_what_is_wrong_with_a_gguf_file_is_said(own: Own, monkeypatch: pytest.Mo
     path.write_bytes(whole[:900])
     with pytest.raises(UserError, match="is not a whole GGUF file"):
         sources.locate(component)
+
+
+@pytest.mark.parametrize("name", ["Q8_0", "Q4_K", "Q6_K"])
+def test_a_large_matrix_is_dequantised_part_by_part(tmp_path: Path, name: str) -> None:
+    kind, shape = gguf.GGMLQuantizationType[name], (1030, 768)
+    block, row = gguf.GGML_QUANT_SIZES[kind]
+    # Below 64, so that every half of two bytes is a number and a small one.
+    data = np.random.default_rng(0).integers(0, 64, size=(shape[0], shape[1] // block * row), dtype=np.uint8)
+    writer = gguf.GGUFWriter(tmp_path / "large.gguf", "flux")
+    writer.add_tensor("large", data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    expected = torch.from_numpy(np.array(dequantize(data, kind))).reshape(shape)
+    assert torch.equal(read_gguf(tmp_path / "large.gguf", torch.float32)["large"], expected)
 
 
 TRANSFORMERS = [
