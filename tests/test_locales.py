@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from advanced_models.loaders.registry import load_registry
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
@@ -45,3 +46,13 @@ def test_the_page_shows_every_text_as_it_stands(language: str) -> None:
 def test_a_translation_keeps_the_values(language: str) -> None:
     for text, translated in write_locales.read(language, write_locales.PAGE)["advancedModels"].items():
         assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", translated)), text
+
+
+@pytest.mark.parametrize("language", write_locales.TRANSLATIONS)
+def test_every_warning_of_the_registry_is_translated(language: str) -> None:
+    words = write_locales.read(language, write_locales.PAGE)["advancedModels"]
+    warnings = {warning.text for model in load_registry().models.values() for warning in model.warnings}
+    texts = write_locales.warning_texts()
+    for warning in warnings:
+        assert any(re.fullmatch(re.sub(r"\\{\w+\\}", ".+", re.escape(text)), warning) for text in texts), warning
+    assert [text for text in sorted(texts) if words[text] == text] == []

@@ -1,4 +1,4 @@
-"""Write `locales/en` from the nodes' own names and tooltips and the words of `web/`: `python tools/write_locales.py`.
+"""Write `locales/en` from nodes, the words of `web/` and the registry's warnings: `python tools/write_locales.py`.
 
 German and Chinese are translated in `locales/{de,zh}/` by hand; where they lack a text, or have one too many, this says so.
 """
@@ -15,6 +15,8 @@ from typing import Any
 
 import advanced_models.host
 from advanced_models.host.standalone import StandaloneHost
+from advanced_models.loaders.registry import load_registry
+from advanced_models.loaders.registry_warnings import ComputedWarning
 from advanced_models.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
 PACK = Path(__file__).parents[1]
@@ -59,9 +61,18 @@ def node_texts() -> dict[str, Any]:
     }
 
 
+def warning_texts() -> set[str]:
+    """What the registry warns of: texts, templates where figures stand in them, and the notes of licences."""
+    warnings = [warning for model in load_registry().models.values() for warning in model.warnings]
+    computed = [warning for warning in warnings if isinstance(warning, ComputedWarning)]
+    notes = {warning.values["note"] for warning in computed if "note" in warning.values}
+    return {warning.template for warning in computed} | notes | {warning.text for warning in warnings if warning not in computed}
+
+
 def page_texts() -> dict[str, Any]:
-    """Every text of the page's modules, as `web/words.mjs` looks them up."""
+    """Every text of the page's modules and of the registry's warnings, as `web/words.mjs` looks them up."""
     found = {json.loads(text) for path in (PACK / "web").glob("*.mjs") for text in WORDS.findall(path.read_text(encoding="utf-8"))}
+    found |= warning_texts()
     return {"advancedModels": {text: text for text in sorted(found)}}
 
 

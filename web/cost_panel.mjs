@@ -1,8 +1,9 @@
 // What a loader is about to cost, on the loader: download, memory, terms and warnings, before anything runs.
 // @ts-check
 import { ask } from "./api.mjs";
-import { displayWidget, el, gb, gib, root, words } from "./dom.mjs";
-import { t } from "./words.mjs";
+import { displayWidget, el, gb, gib, root } from "./dom.mjs";
+import { partName } from "./plan_words.mjs";
+import { t, told } from "./words.mjs";
 
 const HEIGHT = 120;
 const WIDTH = 300;
@@ -60,7 +61,7 @@ function describe(cost) {
   const here = missing <= 0 ? t("all of it is here") : cost.here_bytes ? t("{size} of it is here", { size: gb(cost.here_bytes) }) : t("nothing of it is here");
   const parts = cost.components
     .filter((/** @type {any} */ part) => part.memory_bytes)
-    .map((/** @type {any} */ part) => `${words(part.role)} ${gib(part.memory_bytes)} ${part.precision}${part.here ? `, ${t("here")}` : ""}`);
+    .map((/** @type {any} */ part) => `${partName(part.role)} ${gib(part.memory_bytes)} ${part.precision}${part.here ? `, ${t("here")}` : ""}`);
   return [
     el("p", { class: `state ${missing > 0 ? "caution" : "good"}` }, t("Download {size}: {here}", { size: gb(cost.download_bytes), here })),
     el("p", {}, t("Memory of the weights {size}", { size: gib(cost.memory_bytes) })),
@@ -82,6 +83,6 @@ export function terms(model) {
   return [
     el("p", { class: `state ${model.licence.commercial === "yes" ? "good" : "caution"}` }, `${model.licence.name}: ${commercial()[model.licence.commercial]}`),
     marks.length ? el("p", {}, .../** @type {any[]} */ (marks)) : null,
-    ...model.warnings.map((/** @type {any} */ warning) => el("p", { class: `state ${warning.level}` }, warning.text)),
+    ...model.warnings.map((/** @type {any} */ warning) => el("p", { class: `state ${warning.level}` }, told(warning))),
   ].filter((child) => child !== null);
 }

@@ -24,6 +24,14 @@ export function t(text, values = {}) {
   return (translated[text] ?? text).replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
+/**
+ * A warning of the registry, which `tools/write_locales.py` reads there: a text, or a template with its values, of which some are texts.
+ * @param {{ text: string, template?: string, values?: Record<string, string> }} warning
+ */
+export function told({ text, template = text, values = {} }) {
+  return t(template, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, t(value)])));
+}
+
 /** @param {number} value @returns {string} with one decimal, as the language writes it */
 export function decimal(value) {
   return value.toLocaleString(language, { minimumFractionDigits: 1, maximumFractionDigits: 1, useGrouping: false });

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from advanced_models.loaders.registry import load_registry
 from page_browser import GraphPage
 from test_cost_panel import loader, shown
 
@@ -16,13 +18,21 @@ CHINESE = json.loads((LOCALES / "zh" / "nodeDefs.json").read_text(encoding="utf-
 WORDS = json.loads((LOCALES / "zh" / "main.json").read_text(encoding="utf-8"))["advancedModels"]
 
 
+@contextmanager
+def speaking(graph: GraphPage, language: str) -> Iterator[None]:
+    graph.start(language=language)
+    graph.clear()
+    try:
+        yield
+    finally:
+        graph.start()
+        graph.clear()
+
+
 @pytest.fixture
 def chinese(graph: GraphPage) -> Iterator[GraphPage]:
-    graph.start(language="zh")
-    graph.clear()
-    yield graph
-    graph.start()
-    graph.clear()
+    with speaking(graph, "zh"):
+        yield graph
 
 
 def test_nodes_and_panels_speak_chinese(chinese: GraphPage) -> None:
@@ -46,6 +56,29 @@ def test_nodes_and_panels_speak_chinese(chinese: GraphPage) -> None:
     panel.get_by_text(WORDS["no commercial use"]).wait_for(timeout=15_000)
     assert "33.7 GB" in panel.inner_text() and WORDS["nothing of it is here"] in panel.inner_text()
     assert chinese.complaints() == []
+
+
+@pytest.mark.parametrize("language", ["de", "zh"])
+def test_the_registry_warns_in_the_language_of_the_page(graph: GraphPage, language: str) -> None:
+    words = json.loads((LOCALES / language / "main.json").read_text(encoding="utf-8"))["advancedModels"]
+    licence = words["The licence ({name}) does not allow commercial use of the model; {note}."]
+    toggle = "() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')"
+    with speaking(graph, language):
+        if graph.page.evaluate("() => app.extensionManager.setting.get('Comfy.Locale')") != language:
+            pytest.skip(f"this front end is not offered in {language}")
+        graph.open(loader("FluxLoader", "FLUX.1-dev", "auto", "auto"))
+        panel = graph.page.locator(".advanced-models.panel")
+        panel.filter(has_text=words["Large download: {size} GB."].format(size=34)).wait_for(timeout=60_000)
+        graph.page.evaluate(toggle)
+        models = graph.page.locator(".advanced-models.sidebar details.model")
+        models.first.wait_for(state="attached", timeout=60_000)
+        said = models.all_text_contents()
+        graph.page.evaluate(toggle)
+        flux_2 = licence.format(name="FLUX Non-Commercial License", note=words["the VAE is Apache-2.0"])
+        assert any(flux_2 in text for text in said)
+        english = {warning.text for model in load_registry().models.values() for warning in model.warnings}
+        assert [text for text in english if any(text in model for model in said)] == []
+        assert graph.complaints() == []
 
 
 def test_english_asks_for_no_translation(graph: GraphPage) -> None:
