@@ -140,9 +140,9 @@ class VideoCombine:
                         "min": 0,
                         "max": LONGEST_KEYFRAME_INTERVAL,
                         "advanced": True,
-                        "tooltip": "Frames from one keyframe to the next. Small values (12) make stepping and scrubbing fast and the "
-                        "file larger. 0 "
-                        "leaves it to the encoder. h264, h265, av1 and vp9 only.",
+                        "tooltip": "Frames from one keyframe to the next. Small values (12) make stepping and scrubbing fast, let Video "
+                        "Timeline copy more of a clip that is cut at its start, and make the file larger. 0 leaves it to the encoder. "
+                        "h264, h265, av1 and vp9 only.",
                     },
                 ),
             },
