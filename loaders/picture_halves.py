@@ -39,17 +39,21 @@ def lacks_pictures(place: ComponentFolder) -> bool:
 
 
 def check_pictures(place: ComponentFolder) -> None:
-    """Raises UserError for a place that `lacks_pictures`: which file to put where."""
-    if not lacks_pictures(place):
-        return
+    """Raises UserError for a place that `lacks_pictures`, with `remedy`."""
+    if lacks_pictures(place):
+        raise UserError(remedy(place))
+
+
+def remedy(place: ComponentFolder) -> str:
+    """What to do about a place that `lacks_pictures`: which file to put where."""
     assert place.file is not None
     found = picture_halves(place.file)
     if found:
         names = " and ".join(path.name for path in found)
-        raise UserError(f"{place.label} reads pictures through a second file, and {names} fit it alike: keep one of them in its folder.")
+        return f"{place.label} reads pictures through a second file, and {names} fit it alike: keep one of them in its folder."
     others = [path.name for path in neighbours(place.file, GGUF) if _architecture(path) == PICTURE_HALF]
     wrong = f" {others[0]} beside it belongs to another model." if others else ""
-    raise UserError(
+    return (
         f"{place.label} is the language half of Qwen2.5-VL, and no file here holds the half that reads pictures: put the mmproj file from "
         f"where it came (mmproj-F16.gguf, for example) into the same folder.{wrong}"
     )

@@ -18,7 +18,7 @@ from .bundled_configs import bundled_config
 from .completeness import check_whole
 from .component import AUTO_SOURCE, Component
 from .file_tokenizers import has_tokenizer
-from .picture_halves import is_language_half, lacks_pictures, picture_halves
+from .picture_halves import is_language_half, lacks_pictures, picture_halves, remedy
 from .registry import load_registry
 from .single_files import files_of, find_file, fitting_files, holds, is_file_source, refuse
 from .weight_files import BrokenFilesError
@@ -80,10 +80,14 @@ def may_be_downloaded(component: Component) -> bool:
 
 
 def check_lookalikes(component: Component) -> None:
-    """Before a transformer is downloaded, ask about a file that may be it. Raises MissingFilesError with the choices.
+    """Before a transformer is downloaded, ask about a file that may be it, and before Qwen2.5-VL about its language half. Raises
+    MissingFilesError with the choices.
 
-    Text encoders have no look-alikes, and VAEs are downloaded in less time than it takes to answer.
+    Other text encoders have no look-alikes, and VAEs are downloaded in less time than it takes to answer.
     """
+    if half := _half(component):
+        command = f"advanced-models download {component.model} --component {component.role}"
+        raise MissingFilesError(f"{half} Or run `{command}`, which brings it as a whole.")
     files = fitting_files(component) if component.role.startswith("transformer") else []
     if files:
         raise MissingFilesError(
@@ -154,8 +158,8 @@ def _candidates(component: Component) -> Iterator[ComponentFolder]:
     for location in entry.locations:
         for snapshot in _cached_snapshots(location.repository):
             yield _subfolder(snapshot, location.subfolder, f"the hub cache's {location.repository}")
-    # A half does what it can where there is no whole.
-    yield from (place for place in files if lacks_pictures(place))
+    if not _reads_pictures(component):
+        yield from (place for place in files if lacks_pictures(place))
 
 
 def _single_file(component: Component) -> ComponentFolder | None:
@@ -180,6 +184,16 @@ def _found_files(component: Component) -> Iterator[ComponentFolder]:
         for source, path in files_of(part):
             if part is component or has_tokenizer(path):
                 yield _file_place(source, path, part.entry)
+
+
+def _reads_pictures(component: Component) -> bool:
+    return "processor" in component.model_entry.components
+
+
+def _half(component: Component) -> str:
+    """What to do about the language half that is here of a model that reads pictures; empty where there is none."""
+    places = _found_files(component) if _reads_pictures(component) else ()
+    return next((remedy(place) for place in places if lacks_pictures(place)), "")
 
 
 def _file_place(source: str, path: Path, entry: ComponentEntry) -> ComponentFolder:
@@ -247,6 +261,8 @@ def _advice(component: Component) -> str:
 
 
 def _lookalike(component: Component) -> str:
+    if half := _half(component):
+        return f"{half} "
     files = fitting_files(component) if component.entry.parameters else []
     if not files:
         return ""

@@ -174,6 +174,24 @@ def test_auto_takes_a_whole_file_before_a_half(own: Own) -> None:
     assert place.file.name == "whole.safetensors"
 
 
+def test_auto_takes_no_half_for_a_model_that_reads_pictures(own: Own) -> None:
+    folder = own("Qwen-Image-Edit")
+    write_language(folder)
+    shutil.move(folder / "text_encoder", folder / "aside")
+    said = r"words\.gguf is the language half of Qwen2\.5-VL.*put the mmproj file"
+    with pytest.raises(sources.MissingFilesError, match=said):
+        sources.locate(encoder("Qwen-Image-Edit", "auto"))
+    with pytest.raises(
+        sources.MissingFilesError, match=rf"{said}.*run `advanced-models download Qwen-Image-Edit --component text_encoder`"
+    ):
+        sources.check_lookalikes(encoder("Qwen-Image-Edit", "auto"))
+    assert sources.locate(encoder("Qwen-Image", "auto")).label == f"models/{SOURCE}"
+    shutil.move(folder / "aside", folder / "text_encoder")
+    write_pictures(folder)
+    shutil.rmtree(folder / "text_encoder")
+    assert sources.locate(encoder("Qwen-Image-Edit", "auto")).label == f"models/{SOURCE}"
+
+
 def test_halves_of_other_models_are_told(own: Own) -> None:
     folder = own("Qwen-Image")
     # Qwen2-VL: the same tensors, made to read 32768 tokens.
