@@ -5,11 +5,15 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
 
 LOOPBACK = ("127.0.0.1", "localhost")
 START_MS = 120_000
@@ -58,10 +62,33 @@ def chromium() -> str | None:
     return next((path for name in named if name and (path := shutil.which(name))), None)
 
 
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+OPTIONS += ["--disable-component-update", "--disable-sync"]
+
+
 def launch(playwright: Playwright) -> Browser:
     """A headless browser that asks nobody but us."""
-    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    return playwright.chromium.launch(executable_path=chromium(), args=[*options, "--disable-component-update", "--disable-sync"])
+    return playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
+
+
+@contextmanager
+def tabs(browser: Browser, profile: Path) -> Iterator[BrowserContext]:
+    """Another browser, whose pages are hidden while another one of them is in front: those of `launch` never are."""
+    options = [*OPTIONS, "--headless", "--remote-debugging-port=0", f"--window-size={WINDOW['width']},{WINDOW['height']}"]
+    process = subprocess.Popen([str(chromium()), *options, f"--user-data-dir={profile}", "about:blank"], stderr=subprocess.DEVNULL)
+    try:
+        port = profile / "DevToolsActivePort"
+        deadline = time.monotonic() + START_MS / 1000
+        while not port.is_file() or not port.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, "Chromium did not start"
+            time.sleep(0.1)
+        address = f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
+        connected = browser.browser_type.connect_over_cdp(address, no_defaults=True)
+        yield connected.contexts[0]
+        connected.close()
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 def settled(element: Locator) -> dict[str, float]:
@@ -79,7 +106,7 @@ def settled(element: Locator) -> dict[str, float]:
 class GraphPage:
     """A page of ComfyUI. `lines` is what it has written on the console since `start` or the last `clear`."""
 
-    def __init__(self, browser: Browser, url: str, *, nodes_2: bool, version: str) -> None:
+    def __init__(self, browser: Browser | BrowserContext, url: str, *, nodes_2: bool, version: str) -> None:
         self.url = url
         self.nodes_2 = nodes_2
         """Whether nodes are HTML ("Nodes 2.0") instead of being drawn on a canvas."""
@@ -87,7 +114,7 @@ class GraphPage:
         self.lines: list[str] = []
         self.outside: list[str] = []
         """Addresses outside this machine that were asked for, in vain."""
-        context = browser.new_context(viewport=WINDOW, device_scale_factor=1)
+        context = browser.new_context(viewport=WINDOW, device_scale_factor=1) if isinstance(browser, Browser) else browser
         context.route("**/*", self._let_through)
         self.page: Page = context.new_page()
         self.page.on("console", lambda message: self.lines.append(f"{message.type}: {message.text} ({message.location['url']})"))
