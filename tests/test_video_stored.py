@@ -9,7 +9,7 @@ import pytest
 import torch
 from advanced_models.errors import UserError
 from advanced_models.video.encode import save_video
-from advanced_models.video.frames import frames_of
+from advanced_models.video.frames import FileFrames, frames_of
 from advanced_models.video.proxy import KEYFRAME_INTERVAL, LONGEST_SIDE, proxy_of
 from advanced_models.video.settings import settings_for
 from advanced_models.video.stored import facts, keep, stored_file
@@ -103,3 +103,24 @@ def test_a_proxy_holds_the_same_frames(host: RecordingHost, format_name: str) ->
 def test_a_proxy_keeps_transparency(host: RecordingHost) -> None:
     proxy = proxy_of(preview(host, clip(4, channels=4), "mov (ProRes 4444)"), host)
     assert (proxy["format"], proxy["type"], proxy["frame_count"]) == ("video/webm", "temp", 4)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_proxy_of_an_animated_webp_holds_its_frames(host: RecordingHost, channels: int) -> None:
+    images = numbered(12, 64, 96)
+    images = torch.cat([images, torch.ones(12, 64, 96, 1)], dim=-1) if channels == 4 else images
+    name = preview(host, images, "webp (lossless)")
+    proxy = proxy_of(name, host)
+    assert proxy["frame_count"] == 12
+    frames = torch.cat(list(FileFrames(str(host.temp_folder / proxy["subfolder"] / proxy["filename"])).chunks()))[..., :3]
+    assert (frames.mean(dim=(1, 2, 3)) - torch.linspace(0.1, 0.9, 12)).abs().max() < 2 / 255
+
+
+def test_a_damaged_webp_is_refused(host: RecordingHost) -> None:
+    name = preview(host, numbered(12, 64, 96), "webp")
+    file = host.temp_folder / name["subfolder"] / name["filename"]
+    content = bytearray(file.read_bytes())
+    content[content.rindex(b"ANMF") + 32 :] = bytes(len(content) - content.rindex(b"ANMF") - 32)
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        proxy_of(name, host)

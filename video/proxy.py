@@ -1,4 +1,4 @@
-"""Small copies of clips that browsers cannot play or step through quickly."""
+"""Small copies of clips that browsers cannot play, or cannot show frame by frame."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..host.base import Progress
 from .encode import save_video
 from .frames import FileFrames, FrameSource
 from .info import read_info
+from .pictures import WebPFrames
 from .settings import settings_for
 from .stored import describe, stored_file
 
@@ -85,7 +86,7 @@ def proxy_of(name: Mapping[str, Any], host: Host) -> dict[str, Any]:
 def _make(file: Path, temp_folder: Path) -> Path:
     from .audio import sound_of
 
-    source = FileFrames(str(file))
+    source = WebPFrames(file) if read_info(file).container == "webp" else FileFrames(str(file))
     sound = source.audio()
     settings = settings_for(
         "webm (vp9)" if source.channels == 4 else "mp4 (h264)",

@@ -83,8 +83,8 @@ export function address({ filename, subfolder, type }) {
 /** @param {Clip} clip */
 export const isPicture = (clip) => clip.format.startsWith("image/");
 
-/** Whether the server can read the frames of an animated picture; of WebP it cannot. @param {Clip} clip */
-export const hasFrames = (clip) => ["image/gif", "image/apng"].includes(clip.format) && clip.frame_count > 1;
+/** Whether a clip is an animated picture, whose frames the server can copy. @param {Clip} clip */
+export const hasFrames = (clip) => ["image/gif", "image/apng", "image/webp"].includes(clip.format) && clip.frame_count > 1;
 
 /** @param {{ filename: string, subfolder: string, type: string }} file */
 const name = ({ filename, subfolder, type }) => ({ filename, subfolder, type });

@@ -31,8 +31,10 @@ export function onKeys(player) {
     if (event.key === " " && target.matches("button, a")) return;
     const name = (event.shiftKey ? "Shift+" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
     const act = KEYS[name];
-    if (!act || !player.frames) return;
+    const toFrames = name.includes("Arrow") && !player.parts.byFrames.hidden; // of an animated picture
+    if (!act || !(player.frames || toFrames)) return;
     event.preventDefault();
-    act(player, player.frames);
+    if (player.frames) act(player, player.frames);
+    else player.byFrames();
   });
 }

@@ -69,6 +69,7 @@ export class Player {
   async byFrames() {
     const { clip } = this;
     if (!clip) return;
+    this.parts.byFrames.hidden = true; // one copy is enough
     const frames = await this.open(clip, this.stage, (frame) => this._shown(frame));
     if (this.clip !== clip || !frames) return; // another clip has come meanwhile
     this.frames = frames;

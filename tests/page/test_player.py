@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -87,19 +88,22 @@ def test_a_range_is_looped(graph: GraphPage, show: Any, page_host: StandaloneHos
         f"""async (player) => {{
             const read = {READ};
             const video = player.querySelector("video");
-            const seen = new Set();
-            let running = true;
-            const look = () => {{ seen.add(read(player)); if (running) video.requestVideoFrameCallback(look); }};
-            video.requestVideoFrameCallback(look);
+            const seen = [];
+            const until = performance.now() + 60000;
             player.querySelector("[aria-label='Play (space)']").click();
-            await new Promise((next) => setTimeout(next, 3500));
-            running = false;
+            // A busy machine may show frames beyond the end before the range begins anew, or have no time to look at each; not every time.
+            for (let turns = 0; turns < 2 && performance.now() < until; ) {{
+                await new Promise((next) => [video.requestVideoFrameCallback(next), setTimeout(next, 1000)]);
+                const frame = read(player);
+                if (frame <= 11 && [20, 21].includes(seen.at(-1))) turns++;
+                seen.push(frame);
+            }}
             player.querySelector("[aria-label='Pause (space)']").click();
-            return [...seen];
+            return seen;
         }}"""
     )
-    # The frame after the last one may be on its way to the screen when the range ends.
-    assert set(seen) <= set(range(10, 22)) and len(seen) > 5
+    assert min(seen) >= 10
+    assert sum(before in (20, 21) and after <= 11 for before, after in pairwise(seen)) == 2
 
 
 def test_it_is_muted_and_stops_out_of_sight(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:
@@ -138,11 +142,11 @@ def test_what_the_browser_does_not_play_gets_a_copy(graph: GraphPage, show: Any,
     assert goes_to(player, order) == order
 
 
-@pytest.mark.parametrize("format_name", ["gif", "webp", "apng"])
-def test_animated_pictures_are_shown_as_such(
+@pytest.mark.parametrize("format_name", ["gif", "webp", "webp (lossless)", "apng"])
+def test_animated_pictures_are_shown_as_such_and_stepped(
     graph: GraphPage, show: Any, server: PageServer, page_host: StandaloneHost, format_name: str
 ) -> None:
-    server.outputs["VideoCombine"] = shown_by_node(save(page_host, range(6), format_name))
+    server.outputs["VideoCombine"] = shown_by_node(save(page_host, range(40, 58), format_name, 10))
     assert graph.run() == "execution_success"
     picture = graph.page.locator(f"{PLAYER} .stage img")
     picture.wait_for()
@@ -150,13 +154,15 @@ def test_animated_pictures_are_shown_as_such(
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [192, 96]
     player = graph.page.locator(PLAYER)
     step = player.get_by_role("button", name="Step through the frames of the picture")
-    if format_name == "webp":  # whose frames the server cannot read
-        assert not step.is_visible()
-        return
-    step.click()
-    player.get_by_text("to step through its frames").wait_for()
-    assert goes_to(player, [5, 2, 3, 0]) == [5, 2, 3, 0]
+    if format_name == "webp":
+        player.press("ArrowRight")
+    else:
+        step.click()
+    player.get_by_text("to step through its frames").wait_for(timeout=60_000)
     assert not step.is_visible()
+    player.get_by_text("/ 17").wait_for()
+    for order in (list(range(1, 18)), list(range(16, -1, -1)), random.Random(3).sample(range(18), 18)):
+        assert goes_to(player, order) == [40 + frame for frame in order]
 
 
 def test_there_is_one_player_and_nothing_of_it_is_saved(graph: GraphPage, show: Any, page_host: StandaloneHost) -> None:
