@@ -134,7 +134,7 @@ def _dequantised(data: Any, kind: Any, shape: Shape, dtype: torch.dtype) -> torc
         part = result[start : start + step]
         stored = data[start // block * block_bytes : (start + part.numel()) // block * block_bytes]
         floats = torch.from_numpy(dequantize(stored, kind))
-        for narrow, wide in zip(part.split(_UNSHARED), floats.split(_UNSHARED), strict=True):
+        for narrow, wide in zip(torch.split(part, _UNSHARED), torch.split(floats, _UNSHARED), strict=True):
             narrow.copy_(wide)
     return result.view(shape)
 
