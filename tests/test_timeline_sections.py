@@ -19,6 +19,7 @@ import torch
 from advanced_models.errors import Interrupted
 from advanced_models.nodes.timeline import VideoTimeline
 from advanced_models.video.audio import Sound
+from advanced_models.video.packets import coded_file
 from video_support import RecordingHost, decode, hashes, host_in, keyframes, left_over, needs_ffmpeg, probe, save
 
 FRAMES, HEIGHT, WIDTH = 48, 64, 96
@@ -234,3 +235,17 @@ def test_it_can_be_stopped_anywhere_and_leaves_nothing(host: RecordingHost) -> N
         with pytest.raises(Interrupted):
             render(host, *parts)
         assert left_over(host.output_folder.parent) == before
+
+
+@pytest.mark.parametrize(("format_name", "box"), [("mp4 (h264)", b"avcC"), ("mp4 (h265)", b"hvcC")])
+def test_a_file_with_half_its_parameters_is_not_copied(host: RecordingHost, format_name: str, box: bytes) -> None:
+    file = file_of(host, source(host, format_name))
+    assert coded_file(file) is not None
+    data = bytearray(file.read_bytes())
+    at = data.index(box)
+    size = int.from_bytes(data[at - 4 : at], "big")
+    # Four bytes of the record stay; what follows them becomes a box that is skipped.
+    data[at - 4 : at] = (12).to_bytes(4, "big")
+    data[at + 8 : at + 16] = (size - 12).to_bytes(4, "big") + b"free"
+    file.write_bytes(data)
+    assert coded_file(file) is None

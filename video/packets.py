@@ -13,9 +13,10 @@ _H264, _HEVC = "h264", "hevc"
 _IDR = {_H264: {5}, _HEVC: {19, 20}}
 _PARAMETER_SETS = {_H264: {7, 8}, _HEVC: {32, 33, 34}}
 _SEI = {39, 40}  # of H.265: remarks, such as x265's options
-# Where the records of ISO/IEC 14496-15 (avcC, hvcC) hold the bytes of a NAL unit's length less one, and hvcC its arrays.
+# Where the records of ISO/IEC 14496-15 (avcC, hvcC) hold the bytes of a NAL unit's length less one, and the number of what follows: of
+# parameter sets, and of arrays of them.
 _LENGTH_AT = {_H264: 4, _HEVC: 21}
-_HVCC_ARRAYS = 22
+_COUNT_AT = {_H264: 5, _HEVC: 22}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class CodedFile:
 
 
 def coded_file(file: Path) -> CodedFile | None:
-    """The packets of a file, read but not decoded. None where frames are not evenly spaced, are hidden, or where a packet changes what
-    decoders were told.
+    """The packets of a file, read but not decoded. None where frames are not evenly spaced, are hidden, where a packet changes what
+    decoders were told, or where that is cut short.
     """
     import av
 
@@ -59,7 +60,7 @@ def coded_file(file: Path) -> CodedFile | None:
         codec = stream.codec_context.codec.canonical_name
         record = bytes(stream.codec_context.extradata or b"")
         rate = Fraction(stream.average_rate or 0)
-        if codec in _IDR and record[:1] != b"\x01":
+        if codec in _IDR and (record[:1] != b"\x01" or len(record) <= _COUNT_AT[codec]):
             return None
         times, fresh = [], []
         for packet in demuxed(container):
@@ -114,8 +115,9 @@ def _type(unit: bytes, codec: str) -> int:
 
 def _without_remarks(record: bytes) -> bytes:
     """An hvcC record less its SEI messages, which no picture depends on."""
-    kept, at = [record[:_HVCC_ARRAYS]], _HVCC_ARRAYS + 1
-    for _ in range(record[_HVCC_ARRAYS]):
+    start = _COUNT_AT[_HEVC]
+    kept, at = [record[:start]], start + 1
+    for _ in range(record[start]):
         begin, units = at, int.from_bytes(record[at + 1 : at + 3], "big")
         at += 3
         for _ in range(units):
