@@ -99,7 +99,7 @@ def _lines(name: str, flight: Preflight, report: Report, others: dict[int, Repor
     if report.better is not None:
         yield textwrap.fill(f"Better, {report.better.text}.", _WIDTH, initial_indent="  ", subsequent_indent="    ")
     if report.nearest:
-        yield f"  What would fit: {report.nearest}."
+        yield f"  What would fit: {report.nearest.words()}."
     yield "  " + ", ".join(f"{card} GB: {other.verdict.replace('_', ' ')}" for card, other in others.items())
 
 

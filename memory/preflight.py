@@ -17,7 +17,7 @@ from .plan import as_it_is, best, fits, plans
 from .plan_values import Backends, Kind, Machine, Part, Plan, Wishes
 from .preflight_graph import GraphFacts, Loaded, larger, read_graph
 from .preflight_loras import lora_bytes
-from .preflight_nearest import resized, siblings, smaller
+from .preflight_nearest import Nearest, resized, siblings, smaller
 from .weights import WEIGHT_PRECISIONS, WeightPrecision
 
 Verdict = Literal["fits", "tight", "fits_with_plan", "does_not_fit", "unknown"]
@@ -41,7 +41,7 @@ class Report:
     as_it_is: Plan | None
     plan: Plan | None
     alternatives: tuple[Plan, ...]
-    nearest: str = ""
+    nearest: Nearest | None = None
     """What would fit where nothing does."""
     better: Better | None = None
     """What more memory would buy, where it was asked for and a plan is needed."""
@@ -107,19 +107,20 @@ class Preflight:
         wishes = wishes or Wishes()
         return replace(wishes, forbid_quantisation=True) if self.facts.native else wishes
 
-    def _nearest(self, machine: Machine, wishes: Wishes) -> str:
+    def _nearest(self, machine: Machine, wishes: Wishes) -> Nearest | None:
         """The first of: fewer frames, a smaller picture, another model of the family."""
         denoisers = [part for part in self.parts if part.kind == "denoiser"]
         if not denoisers:
-            return ""
+            return None
         work = denoisers[0].workload
-        for change, words in smaller(work):
-            if self._fits(machine, wishes, tuple(resized(part, change) for part in self.parts)):
-                return words
+        for size in smaller(work):
+            if self._fits(machine, wishes, tuple(resized(part, size) for part in self.parts)):
+                return size
         for sibling in siblings(self.models):
-            if model_preflight(sibling, self.libraries).judge_quickly(machine):
-                return f"{sibling.name} fits, at {sibling.defaults.width}x{sibling.defaults.height}"
-        return ""
+            width, height = sibling.defaults.width, sibling.defaults.height
+            if width and height and model_preflight(sibling, self.libraries).judge_quickly(machine):
+                return Nearest(width, height, work.frames, work, sibling.name)
+        return None
 
     def _fits(self, machine: Machine, wishes: Wishes, parts: Sequence[Part]) -> bool:
         own = as_it_is(parts, self.backends, self.libraries)
@@ -283,6 +284,6 @@ def to_json(report: Report) -> dict[str, Any]:
         "as_it_is": report.as_it_is.to_json() if report.as_it_is else None,
         "plan": report.plan.to_json() if report.plan else None,
         "alternatives": [plan.to_json() for plan in report.alternatives],
-        "nearest": report.nearest,
+        "nearest": report.nearest.to_json() if report.nearest else None,
         "better": report.better.to_json() if report.better else None,
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..loaders.registry import load_registry
 from ..loaders.schema import Model
@@ -12,27 +13,45 @@ from .plan_values import Part
 from .weights import weight_bytes
 
 
-def smaller(work: Workload) -> list[tuple[Workload, str]]:
-    """Less to make, from little less to much less, in words."""
-    result = []
-    for frames in (49, 33, 17):
-        if frames < work.frames:
-            result.append((replace(work, frames=frames), f"{frames} frames instead of {work.frames}"))
+@dataclass(frozen=True)
+class Nearest:
+    """What would fit in place of what the graph asks for."""
+
+    width: int
+    height: int
+    frames: int
+    asked: Workload
+    model: str = ""
+    """The name of another model, whose usual size this is; empty: the graph's own."""
+
+    def words(self) -> str:
+        size = f"{self.width}x{self.height}"
+        if self.model:
+            return f"{self.model} fits, at {size}"
+        if (self.width, self.height) == (self.asked.width, self.asked.height):
+            return f"{self.frames} frames instead of {self.asked.frames}"
+        frames = f" and {self.frames} frames" if self.frames < self.asked.frames else ""
+        return f"{size}{frames} instead of {self.asked.width}x{self.asked.height}"
+
+    def to_json(self) -> dict[str, Any]:
+        asked = {"width": self.asked.width, "height": self.asked.height, "frames": self.asked.frames}
+        return {"model": self.model, "width": self.width, "height": self.height, "frames": self.frames, "asked": asked}
+
+
+def smaller(asked: Workload) -> list[Nearest]:
+    """Less to make, from little less to much less."""
+    result = [Nearest(asked.width, asked.height, frames, asked) for frames in (49, 33, 17) if frames < asked.frames]
     for share in (0.75, 0.5):
-        width, height = (int(side * share) // 32 * 32 for side in (work.width, work.height))
-        frames = min(work.frames, 33)
-        extra = f" and {frames} frames" if frames < work.frames else ""
-        result.append(
-            (replace(work, width=width, height=height, frames=frames), f"{width}x{height}{extra} instead of {work.width}x{work.height}")
-        )
+        width, height = (int(side * share) // 32 * 32 for side in (asked.width, asked.height))
+        result.append(Nearest(width, height, min(asked.frames, 33), asked))
     return result
 
 
-def resized(part: Part, work: Workload) -> Part:
+def resized(part: Part, size: Nearest) -> Part:
     """A part of the graph when it makes this size."""
     if part.kind not in ("denoiser", "vae"):
         return part
-    stages = tuple((stage, replace(own, width=work.width, height=work.height, frames=work.frames)) for stage, own in part.stages)
+    stages = tuple((stage, replace(own, width=size.width, height=size.height, frames=size.frames)) for stage, own in part.stages)
     return replace(part, stages=stages)
 
 
@@ -43,7 +62,7 @@ def siblings(models: Sequence[Model]) -> list[Model]:
     model = models[0]
     others = load_registry().models_of(model.architecture, task=model.tasks[0])
     size = _weights_of(model)
-    smaller = [other for other in others if other.id != model.id and _weights_of(other) < 0.8 * size and other.defaults.width]
+    smaller = [other for other in others if other.id != model.id and _weights_of(other) < 0.8 * size]
     return sorted(smaller, key=_weights_of, reverse=True)
 
 

@@ -166,7 +166,7 @@ def report_text(flight: Preflight, report: Report, *, fixed: bool) -> str:
     if report.better is not None:
         lines.append(f"Better, {report.better.text}.")
     if report.nearest:
-        lines.append(f"What would fit: {report.nearest}.")
+        lines.append(f"What would fit: {report.nearest.words()}.")
     lines += flight.notes
     lines += [f"not known: {name}" for name in flight.facts.unknown]
     return "\n".join(lines)

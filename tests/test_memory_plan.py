@@ -156,7 +156,8 @@ def test_what_does_not_fit_names_what_would() -> None:
     model = load_registry().model("Wan2.2-T2V-A14B")
     report = model_preflight(model, LIBRARIES).judge(Machine.of(6, 32))
     assert report.verdict == "does_not_fit"
-    assert report.nearest == "Wan 2.1 T2V 1.3B fits, at 832x480"
+    assert report.nearest is not None
+    assert report.nearest.words() == "Wan 2.1 T2V 1.3B fits, at 832x480"
     wan_5b = model_preflight(load_registry().model("Wan2.2-TI2V-5B"), LIBRARIES).judge(Machine.of(24, 64))
     assert wan_5b.verdict == "fits_with_plan"
     assert wan_5b.plan is not None and wan_5b.plan.choices["vae"].tile == 0

@@ -90,7 +90,7 @@ def text() -> str:
 
 def _row(machine: str, names: Sequence[str], report: Report) -> str:
     if report.verdict == "does_not_fit" or report.plan is None:
-        nearest = f"does not fit; {report.nearest}" if report.nearest else "does not fit"
+        nearest = f"does not fit; {report.nearest.words()}" if report.nearest else "does not fit"
         return f"| {machine} | {nearest} |{' |' * len(names)}"
     cells = [_cell(report.plan.choices[name]) for name in names]
     return f"| {machine} | {report.plan.peak / GIB:.1f} | {' | '.join(cells)} |"

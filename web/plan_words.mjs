@@ -33,7 +33,7 @@ export function reportLines(report, fixed) {
     ...(shown ? needs(shown) : []),
     ...(report.plan && report.verdict === "fits_with_plan" ? choices(report.plan) : []),
     ...(report.better ? [better(report.plan, report.better)] : []),
-    ...(report.nearest ? [t("What would fit: {what}.", { what: report.nearest })] : []),
+    ...(report.nearest ? [t("What would fit: {what}.", { what: nearest(report.nearest) })] : []),
     ...report.notes,
     ...report.unknown_files.map((/** @type {string} */ name) => t("not known: {name}", { name })),
   ];
@@ -83,6 +83,15 @@ function place({ placement, tile, resident_blocks: count }) {
   const staying = placement === "offload_group" && count > 0 && t("the first {count} stay", { count });
   const tiles = tile !== null && (tile ? t("in tiles of {size} pixels", { size: tile }) : t("in tiles"));
   return [placements[placement], staying, tiles].filter(Boolean).join(", ");
+}
+
+/** What would fit instead. @param {any} nearest @returns {string} */
+function nearest({ model, width, height, frames, asked }) {
+  const sizes = { size: `${width}x${height}`, asked: `${asked.width}x${asked.height}` };
+  if (model) return t("{model} fits, at {size}", { model, ...sizes });
+  if (sizes.size === sizes.asked) return t("{frames} frames instead of {asked}", { frames, asked: asked.frames });
+  if (frames < asked.frames) return t("{size} and {frames} frames instead of {asked}", { frames, ...sizes });
+  return t("{now} instead of {then}", { now: sizes.size, then: sizes.asked });
 }
 
 /** What more memory would buy. @param {any} plan @param {any} other @returns {string} */

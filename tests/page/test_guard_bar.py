@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from advanced_models.host.measure import main_memory
+from advanced_models.loaders.registry import load_registry
+from advanced_models.memory.estimate_values import Libraries
 from advanced_models.memory.plan_values import GIB, Machine
-from advanced_models.memory.preflight import preflight_of_prompt
+from advanced_models.memory.preflight import model_preflight, preflight_of_prompt, to_json
 from advanced_models.nodes.guard import report_text
 from page_browser import GraphPage
-from page_server import PageServer
+from page_server import PACK_NAME, PageServer
 
 EXAMPLE = Path(__file__).parents[2] / "example_workflows" / "flux_vram_guard.json"
 LOCALES = Path(__file__).parents[2] / "locales"
@@ -74,6 +76,18 @@ def test_its_words_are_those_of_the_report(graph: GraphPage, example: dict[str, 
     flight = preflight_of_prompt(prompt)
     report = flight.judge(Machine.of(budget, main_memory() / GIB), look_further=True)
     assert [line for line in lines if line] == report_text(flight, report, fixed=mode == "fix").splitlines()
+
+
+@pytest.mark.parametrize(("model", "budget"), [("Wan2.1-T2V-14B", 5), ("Wan2.2-T2V-A14B", 5), ("Wan2.2-TI2V-5B", 5), ("FLUX.1-schnell", 2)])
+def test_what_would_fit_is_said_as_in_the_report(graph: GraphPage, model: str, budget: int) -> None:
+    flight = model_preflight(load_registry().model(model), Libraries())
+    report = flight.judge(Machine.of(budget, 64))
+    assert report.verdict == "does_not_fit"
+    said = graph.page.evaluate(
+        f"async (report) => (await import('/extensions/{PACK_NAME}/plan_words.mjs')).reportLines(report, false)",
+        {**to_json(report), "notes": [], "unknown_files": []},
+    )
+    assert said == report_text(flight, report, fixed=False).splitlines()
 
 
 def test_its_words_are_in_the_language_of_the_page(graph: GraphPage, example: dict[str, Any]) -> None:
