@@ -27,14 +27,15 @@ def widened(weight: torch.Tensor, dtype: torch.dtype, scale: float = 1.0) -> tor
 
     # The scale is a number, which torch keeps in full precision beside 16 bits.
     single = torch.arange(256, dtype=torch.uint8).view(weight.dtype).to(dtype).mul_(scale)
-    kind, pair_kind = {2: (np.int16, np.int32), 4: (np.int32, np.int64)}[single.element_size()]
-    numbers = single.view(torch.int16 if kind is np.int16 else torch.int32).numpy()
+    # numpy knows no bf16: what it moves are integers of the same size.
+    kind, pair_kind = {2: (torch.int16, np.int32), 4: (torch.int32, np.int64)}[single.element_size()]
+    numbers = single.view(kind).numpy()
     # The first of two neighbours is the lower byte of the index.
     pairs = np.stack(np.broadcast_arrays(numbers, numbers[:, None]), axis=-1).view(pair_kind).ravel()
 
     stored = weight.contiguous().view(torch.uint8).flatten().numpy()
     result = torch.empty(weight.shape, dtype=dtype)
-    target = result.view(torch.int16 if kind is np.int16 else torch.int32).flatten().numpy()
+    target = result.view(kind).flatten().numpy()
     even = len(stored) // 2 * 2
     indices, words = stored[:even].view(np.uint16), target[:even].view(pair_kind)
     for start in range(0, len(words), _PAIRS_AT_ONCE):

@@ -77,8 +77,10 @@ def gguf_shapes(path: Path) -> dict[str, Shape]:
 
 
 def gguf_architecture(path: Path) -> str:
-    """What the file calls the network in it: `flux`, `t5encoder`, `qwen2vl`, `clip` for a picture half. Raises as `gguf_shapes`."""
-    return _architecture(_read(path)[0])
+    """What the file calls the network in it: `flux`, `t5encoder`, `qwen2vl`, `clip` for a picture half; empty for a file of another
+    format. Raises as `gguf_shapes`.
+    """
+    return _architecture(_read(path)[0]) if path.suffix.lower() == GGUF else ""
 
 
 def gguf_context(path: Path) -> int | None:

@@ -23,7 +23,7 @@ _MARKS = (PATCHES, SECOND_PATCHES, "model.visual.blocks.0.mlp.gate_proj.weight")
 
 def is_language_half(path: Path) -> bool:
     """Whether the file is a language model that reads pictures through another file. Raises UserError as `gguf_architecture`."""
-    return path.suffix.lower() == GGUF and gguf_architecture(path) == LANGUAGE_HALF
+    return gguf_architecture(path) == LANGUAGE_HALF
 
 
 def picture_halves(language: Path) -> list[Path]:

@@ -168,7 +168,7 @@ def _unknown(path: Path) -> str:
     shapes = read_shapes(path)
     if any(mark in name for name in shapes for mark in _LORA_MARKS):
         return "holds a LoRA, not a model"
-    if path.suffix.lower() == GGUF and gguf_architecture(path) == PICTURE_HALF:
+    if gguf_architecture(path) == PICTURE_HALF:
         return "holds the picture half of a language model (mmproj), which is found where the file of the language half is chosen"
     if "blk.0.attn_q.weight" in shapes:
         return "holds a language model in llama.cpp's layout, in which this pack reads T5, UMT5 and Qwen2.5-VL alone"

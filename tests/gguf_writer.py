@@ -35,11 +35,16 @@ def write_gguf(path: Path, tensors: Tensors, architecture: str, kind: gguf.GGMLQ
         data = quantize(array, chosen)
         meant[name] = torch.from_numpy(np.array(dequantize(data, chosen))).reshape(tensor.shape)
         writer.add_tensor(name, data, raw_dtype=chosen)
+    finish(writer)
+    return meant
+
+
+def finish(writer: gguf.GGUFWriter) -> None:
+    """Write what a writer was given."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return meant
 
 
 def write_trained_flux(models: Path, quantisation: str) -> str:

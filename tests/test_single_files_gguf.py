@@ -19,7 +19,7 @@ from advanced_models.loaders.component import select_component
 from advanced_models.loaders.gguf_files import read_gguf
 from advanced_models.loaders.store import Store
 from gguf.quants import dequantize
-from gguf_writer import write_gguf
+from gguf_writer import finish, write_gguf
 from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, renamed, stored
 from single_file_models import Own, same
 from test_precision import inputs_of
@@ -108,10 +108,7 @@ def test_a_large_matrix_is_dequantised_part_by_part(tmp_path: Path, name: str) -
     data = np.random.default_rng(0).integers(0, 64, size=(shape[0], shape[1] // block * row), dtype=np.uint8)
     writer = gguf.GGUFWriter(tmp_path / "large.gguf", "flux")
     writer.add_tensor("large", data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer)
     expected = torch.from_numpy(np.array(dequantize(data, kind))).reshape(shape)
     assert torch.equal(read_gguf(tmp_path / "large.gguf", torch.float32)["large"], expected)
 

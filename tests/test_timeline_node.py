@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import advanced_models.host
 import numpy as np
 import pytest
 import torch
@@ -16,19 +15,14 @@ from advanced_models.errors import Interrupted, UserError
 from advanced_models.nodes.timeline import FORMATS_OF_VIDEO, VideoTimeline
 from advanced_models.video.audio import Sound
 from advanced_models.video.info import read_info
-from video_support import RecordingHost, clip, hashes, host_in, keyframes, left_over, needs_ffmpeg, probe, save
+from video_support import RecordingHost, clip, hashes, host, keyframes, left_over, needs_ffmpeg, probe, save
+
+__all__ = ["host"]
 
 FRAMES = 24
 CHOICES: dict[str, Any] = {"format": "mp4 (h264)", "quality": "high", "speed": "ultrafast", "filename_prefix": "video/cut"}
 
 pytestmark = needs_ffmpeg
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingHost:
-    host = host_in(tmp_path)
-    monkeypatch.setattr(advanced_models.host, "_standalone", host)
-    return host
 
 
 def source(host: RecordingHost, format_name: str = "mp4 (h264)", seed: int = 0, **options: Any) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import advanced_models.host
 import av
 import numpy as np
 import pytest
@@ -20,7 +19,9 @@ from advanced_models.errors import Interrupted
 from advanced_models.nodes.timeline import VideoTimeline
 from advanced_models.video.audio import Sound
 from advanced_models.video.packets import coded_file
-from video_support import RecordingHost, decode, hashes, host_in, keyframes, left_over, needs_ffmpeg, probe, save
+from video_support import RecordingHost, decode, hashes, host, keyframes, left_over, needs_ffmpeg, probe, save
+
+__all__ = ["host"]
 
 FRAMES, HEIGHT, WIDTH = 48, 64, 96
 INTERVAL = 12
@@ -28,13 +29,6 @@ FEW = 5
 """x264 and x265 reorder at most this many frames at the presets used here (bframes 3 and 4)."""
 
 pytestmark = needs_ffmpeg
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingHost:
-    host = host_in(tmp_path)
-    monkeypatch.setattr(advanced_models.host, "_standalone", host)
-    return host
 
 
 def panning(seed: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> torch.Tensor:

@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import advanced_models.host
 import pytest
 import torch
 from advanced_models.cli import video as command
@@ -16,7 +15,9 @@ from advanced_models.nodes.video import VideoCombine
 from advanced_models.video.formats import FORMATS
 from advanced_models.video.info import read_info
 from advanced_models.video.value import VideoFile
-from video_support import RecordingHost, clip, host_in, left_over, numbered
+from video_support import RecordingHost, clip, host, left_over, numbered
+
+__all__ = ["host"]
 
 CHOICES: dict[str, Any] = {
     "frame_rate": 24.0,
@@ -29,13 +30,6 @@ PROMPT = {
     "7": {"class_type": "VideoCombine", "inputs": {"frame_rate": 24.0}},
     "8": {"class_type": "PreviewImage", "inputs": {"images": ["7", 1]}},
 }
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingHost:
-    host = host_in(tmp_path)
-    monkeypatch.setattr(advanced_models.host, "_standalone", host)
-    return host
 
 
 def combine(**inputs: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import advanced_models.host
 import numpy as np
 import pytest
 import torch
@@ -69,6 +70,14 @@ def numbered(frames: int, height: int = 64, width: int = 96) -> torch.Tensor:
     """Grey frames whose brightness is their number."""
     values = torch.linspace(0.1, 0.9, frames).view(-1, 1, 1, 1)
     return values.expand(frames, height, width, 3).contiguous()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingHost:
+    """A host in place for the nodes of this test alone."""
+    host = host_in(tmp_path)
+    monkeypatch.setattr(advanced_models.host, "_standalone", host)
+    return host
 
 
 def host_in(folder: Path) -> RecordingHost:

@@ -169,7 +169,7 @@ def field(tab: Any, label: str, value: float) -> None:
 
 
 def toggle_tab(page: GraphPage, name: str) -> None:
-    page.page.evaluate("(name) => app.extensionManager.sidebarTab.toggleSidebarTab(name)", name)
+    page.toggle_tab(name)
 
 
 def around(box: dict[str, float]) -> dict[str, float]:

@@ -64,9 +64,8 @@ def node_texts() -> dict[str, Any]:
 def warning_texts() -> set[str]:
     """What the registry warns of: texts, templates where figures stand in them, and the notes of licences."""
     warnings = [warning for model in load_registry().models.values() for warning in model.warnings]
-    computed = [warning for warning in warnings if isinstance(warning, ComputedWarning)]
-    notes = {warning.values["note"] for warning in computed if "note" in warning.values}
-    return {warning.template for warning in computed} | notes | {warning.text for warning in warnings if warning not in computed}
+    notes = {warning.values["note"] for warning in warnings if isinstance(warning, ComputedWarning) and "note" in warning.values}
+    return notes | {warning.template if isinstance(warning, ComputedWarning) else warning.text for warning in warnings}
 
 
 def page_texts() -> dict[str, Any]:

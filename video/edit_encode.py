@@ -12,7 +12,7 @@ from .edit_render import EditedFrames
 from .edit_sections import Section
 from .frames import to_pixels
 from .packets import CodedFile, Kind, coded_file
-from .writer import ContainerWriter
+from .writer import ContainerWriter, finishing, stamped
 
 if TYPE_CHECKING:
     import av
@@ -64,16 +64,10 @@ class SectionEncoder:
     def _written(self, frames: Iterator[torch.Tensor], file: Path) -> Generator[int, None, None]:
         size = (self._converter.width, self._converter.height)
         writer = ContainerWriter(file, self._settings, self._converter.pixel_format, size, alpha=False, sound=None, tags={})
-        try:
-            yield from writer.write(self._converted(frames))
-            writer.close()
-        except BaseException:
-            writer.abandon()
-            raise
+        with finishing(writer.close, writer.abandon):
+            yield from writer.write(stamped(self._converted(frames), self._settings.frame_rate))
 
     def _converted(self, frames: Iterator[torch.Tensor]) -> Iterator[av.VideoFrame]:
-        for number, chunk in enumerate(frames):
+        for chunk in frames:
             frame, _ = self._converter(to_pixels(chunk[0]))
-            frame.pts = number
-            frame.time_base = 1 / self._settings.frame_rate
             yield frame

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from .encode import save_video
 from .files import Claim, claim
 from .packets import CodedFile, Kind
 from .saved import SavedVideo, check_count, read_back, told
+from .writer import finishing, let_go
 
 if TYPE_CHECKING:
     from ..host.base import Surroundings
@@ -131,7 +133,7 @@ def _written(
 
     form, rate = settings.format, edit.frame_rate
     container: Any = av.open(str(taken.part), "w", format=form.muxer, options={**form.muxer_options, **options(form.muxer, rate)})
-    try:
+    with finishing(container.close, partial(let_go, container)):
         container.metadata.update(tags)
         stream = add_stream(container, sections[0], rate)
         track = SoundTrack(container, form.audio, sound) if sound is not None and form.audio is not None else None
@@ -142,8 +144,3 @@ def _written(
             yield number
         for piece in track.rest() if track is not None else ():
             container.mux(piece)
-        container.close()
-    except BaseException:  # whatever it is, the file must be let go of before it is removed
-        with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
-            container.close()
-        raise

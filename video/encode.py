@@ -20,7 +20,7 @@ from .info import read_info
 from .replay import Spool, in_order, play_order
 from .saved import SavedVideo, check_count, read_back, told
 from .settings import Settings
-from .writer import ContainerWriter, PictureWriter, Writer, picture_name
+from .writer import ContainerWriter, PictureWriter, Writer, finishing, picture_name, stamped
 
 if TYPE_CHECKING:
     import av
@@ -124,32 +124,28 @@ class _Job:
         else:
             writer = PictureWriter(taken.part, self.converter.pixel_format, size, taken.name, self.tags)
         progress = self.host.progress(len(self.order))
-        try:
-            with ThreadPoolExecutor(max_workers=min(_MOST_CONVERTERS, max(1, (os.cpu_count() or 1) // 2))) as pool:
-                for finished in writer.write(self._frames(pool)):
-                    self.host.raise_if_interrupted()
-                    progress.update(finished)
-            writer.close()
-        except BaseException:  # an interruption as well: the file must be let go of before it is removed
-            writer.abandon()
-            raise
+        workers = min(_MOST_CONVERTERS, max(1, (os.cpu_count() or 1) // 2))
+        with finishing(writer.close, writer.abandon), ThreadPoolExecutor(max_workers=workers) as pool:
+            for finished in writer.write(stamped(self._frames(pool), self.settings.frame_rate)):
+                self.host.raise_if_interrupted()
+                progress.update(finished)
         self._report_broken()
         self._verify(taken)
         return taken.publish()
 
     def _frames(self, pool: ThreadPoolExecutor) -> Iterator[av.VideoFrame]:
-        """The frames to encode, converted ahead on other threads, with their time stamps."""
+        """The frames to encode, converted ahead on other threads."""
         if isinstance(self.source, TensorFrames):
             shown = (self.source.frame(index) for index in self.order)
-            yield from self._stamped(self._converted(pool, shown))
+            yield from self._converted(pool, shown)
             return
         once = self._converted(pool, self._taken_from_source())
         if len(self.order) == self.used:
-            yield from self._stamped(once)
+            yield from once
             return
         self.host.temp_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.host.temp_folder) as file:
-            yield from self._stamped(in_order(once, self.order, Spool(file)))
+            yield from in_order(once, self.order, Spool(file))
 
     def _chunks(self) -> Iterator[torch.Tensor]:
         """The source's chunks; its errors are noted, because they say nothing about the file that is being written."""
@@ -183,12 +179,6 @@ class _Job:
         for index, (frame, broken) in enumerate(_ahead(pool, convert, frames)):
             if broken:
                 self.broken.append(index)
-            yield frame
-
-    def _stamped(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-        for pts, frame in enumerate(frames):
-            frame.pts = pts
-            frame.time_base = 1 / self.settings.frame_rate
             yield frame
 
     def _report_broken(self) -> None:

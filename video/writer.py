@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,6 +37,33 @@ class Writer(Protocol):
 
     def abandon(self) -> None:
         """Close what is open and ignore what that says: the file is going to be removed."""
+
+
+@contextlib.contextmanager
+def finishing(close: Callable[[], None], abandon: Callable[[], None]) -> Iterator[None]:
+    """`close` what is written within the block at its end; where that or the block fails, `abandon` it."""
+    try:
+        yield
+        close()
+    except BaseException:  # an interruption as well: the file must be let go of before it is removed
+        abandon()
+        raise
+
+
+def let_go(container: Any) -> None:
+    """Close a container and ignore what that says: its file is going to be removed."""
+    import av
+
+    with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
+        container.close()
+
+
+def stamped(frames: Iterator[av.VideoFrame], rate: Fraction) -> Iterator[av.VideoFrame]:
+    """The frames with the time stamps that a `Writer` takes."""
+    for number, frame in enumerate(frames):
+        frame.pts = number
+        frame.time_base = 1 / rate
+        yield frame
 
 
 class ContainerWriter:
@@ -146,10 +173,7 @@ class ContainerWriter:
                 metadata.add_to_png(stream, self._tags)
 
     def abandon(self) -> None:
-        import av
-
-        with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
-            self._container.close()
+        let_go(self._container)
 
 
 class PictureWriter:

@@ -16,11 +16,6 @@ export function iconButton(icon, label, onclick, pressed) {
   return button(el("i", { class: `pi pi-${icon}`, "aria-hidden": "true" }), label, onclick, pressed);
 }
 
-/** @param {string} text @param {string} label @param {() => unknown} onclick @param {boolean} [pressed] */
-export function textButton(text, label, onclick, pressed) {
-  return button(text, label, onclick, pressed);
-}
-
 /** @param {Node | string} content @param {string} label @param {() => unknown} onclick @param {boolean} [pressed] */
 function button(content, label, onclick, pressed) {
   return el("button", { type: "button", title: label, "aria-label": label, "aria-pressed": pressed === undefined ? null : String(pressed), onclick }, content);
@@ -37,8 +32,8 @@ export function makeControls(player) {
     el("select", { "aria-label": t("Speed"), title: t("Speed (j, k, l)"), onchange: () => player.setSpeed(Number(speed.value)) }, ...SPEEDS.map((value) => el("option", { value, selected: value === 1 }, `${value}×`)))
   );
   const play = iconButton("play", t("Play (space)"), () => player.toggle());
-  const first = textButton("[", t("Loop from this frame (i)"), () => player.mark("first"), false);
-  const last = textButton("]", t("Loop up to this frame (o)"), () => player.mark("last"), false);
+  const first = button("[", t("Loop from this frame (i)"), () => player.mark("first"), false);
+  const last = button("]", t("Loop up to this frame (o)"), () => player.mark("last"), false);
   const loop = iconButton("refresh", t("Loop"), () => player.setLoop(!player.frames?.loops), true);
   const sound = iconButton("volume-off", t("Sound (m)"), () => player.setMuted(!player.muted), false);
   const download = el("a", { class: "button", title: t("Download"), "aria-label": t("Download") }, el("i", { class: "pi pi-download", "aria-hidden": "true" }));

@@ -196,6 +196,10 @@ class GraphPage:
         """A picture of the window, or of a part of it: x, y, width, height."""
         self.page.screenshot(path=path, clip=clip)
 
+    def toggle_tab(self, name: str) -> None:
+        """Open a tab of the sidebar, or close it."""
+        self.page.evaluate("(name) => app.extensionManager.sidebarTab.toggleSidebarTab(name)", name)
+
     def about_us(self) -> list[str]:
         """What the console says of this pack: its files, its routes, its extension."""
         return [line for line in self.lines if "advanced_models" in line or "AdvancedModels" in line]

@@ -61,7 +61,7 @@ def test_a_download_is_seen_while_it_runs_and_when_it_is_done(
     server.outputs["FluxDecode"] = decode
     graph.open(json.loads(EXAMPLE.read_text(encoding="utf-8")), scale=0.6)
     before = graph.saved()
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')")
+    graph.toggle_tab("advanced-models")
     sidebar = graph.page.locator(".advanced-models.sidebar")
     sidebar.get_by_text("None. A loader downloads").wait_for()
     hub.pause = 1.0  # more than two minutes in all, for whoever looks slowly
@@ -86,4 +86,4 @@ def test_a_download_is_seen_while_it_runs_and_when_it_is_done(
     assert graph.saved() == before
     # The front end's own list of jobs gives up waiting on a machine that is busy.
     graph.lines[:] = [line for line in graph.lines if "[Jobs API]" not in line]
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')")
+    graph.toggle_tab("advanced-models")

@@ -62,18 +62,17 @@ def test_nodes_and_panels_speak_chinese(chinese: GraphPage) -> None:
 def test_the_registry_warns_in_the_language_of_the_page(graph: GraphPage, language: str) -> None:
     words = json.loads((LOCALES / language / "main.json").read_text(encoding="utf-8"))["advancedModels"]
     licence = words["The licence ({name}) does not allow commercial use of the model; {note}."]
-    toggle = "() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')"
     with speaking(graph, language):
         if graph.page.evaluate("() => app.extensionManager.setting.get('Comfy.Locale')") != language:
             pytest.skip(f"this front end is not offered in {language}")
         graph.open(loader("FluxLoader", "FLUX.1-dev", "auto", "auto"))
         panel = graph.page.locator(".advanced-models.panel")
         panel.filter(has_text=words["Large download: {size} GB."].format(size=34)).wait_for(timeout=60_000)
-        graph.page.evaluate(toggle)
+        graph.toggle_tab("advanced-models")
         models = graph.page.locator(".advanced-models.sidebar details.model")
         models.first.wait_for(state="attached", timeout=60_000)
         said = models.all_text_contents()
-        graph.page.evaluate(toggle)
+        graph.toggle_tab("advanced-models")
         flux_2 = licence.format(name="FLUX Non-Commercial License", note=words["the VAE is Apache-2.0"])
         assert any(flux_2 in text for text in said)
         english = {warning.text for model in load_registry().models.values() for warning in model.warnings}

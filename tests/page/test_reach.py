@@ -59,7 +59,7 @@ def themed(graph: GraphPage, request: pytest.FixtureRequest) -> Iterator[GraphPa
 def with_everything(graph: GraphPage) -> Any:
     """A loader's panel, the guard's bar, the gauge and the sidebar, all with their content. Returns the sidebar."""
     graph.open(EXAMPLE, scale=0.8)
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')")
+    graph.toggle_tab("advanced-models")
     sidebar = graph.page.locator(".advanced-models.sidebar")
     sidebar.locator("summary").first.wait_for()
     sidebar.get_by_text(re.compile("^RAM")).wait_for()
@@ -71,7 +71,7 @@ def with_everything(graph: GraphPage) -> Any:
 @pytest.fixture
 def sidebar(graph: GraphPage) -> Iterator[Any]:
     yield with_everything(graph)
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')")
+    graph.toggle_tab("advanced-models")
 
 
 def test_it_can_be_read(themed: GraphPage) -> None:
@@ -120,4 +120,4 @@ def test_nothing_is_loaded_from_elsewhere(graph: GraphPage) -> None:
     graph.outside.clear()
     with_everything(graph)
     assert graph.outside == []
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')")
+    graph.toggle_tab("advanced-models")

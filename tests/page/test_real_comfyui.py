@@ -232,8 +232,7 @@ def test_a_clip_is_made_and_played(page: GraphPage, server: Server) -> None:
 def test_what_is_loaded_stands_in_the_sidebar(page: GraphPage, server: Server) -> None:
     opened(page, "flux_text_to_image")
     run(page)
-    toggle = "() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')"
-    page.page.evaluate(toggle)
+    page.toggle_tab("advanced-models")
     sidebar = page.page.locator(TAB)
     button = sidebar.get_by_role("button", name="Free the vae of FLUX.1 [schnell]", disabled=False)
     button.wait_for()
@@ -245,7 +244,7 @@ def test_what_is_loaded_stands_in_the_sidebar(page: GraphPage, server: Server) -
     button.wait_for(state="detached")
     held.remove("vae of FLUX.1 [schnell]")
     assert loaded(server) == held
-    page.page.evaluate(toggle)
+    page.toggle_tab("advanced-models")
 
 
 @pytest.mark.parametrize("format_name", ["mp4 (h264)", "webp"])

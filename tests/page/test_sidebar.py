@@ -23,11 +23,11 @@ TAB = ".advanced-models.sidebar"
 
 @pytest.fixture
 def sidebar(graph: GraphPage) -> Iterator[Any]:
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')")
+    graph.toggle_tab("advanced-models")
     tab = graph.page.locator(TAB)
     tab.wait_for()
     yield tab
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models')")
+    graph.toggle_tab("advanced-models")
 
 
 def test_the_gauge_shows_memory(graph: GraphPage) -> None:

@@ -30,11 +30,11 @@ def tab(graph: GraphPage, server: PageServer, page_host: StandaloneHost) -> Iter
         saved = save(page_host, range(start, start + FRAMES), prefix=f"{graph.version}-{graph.nodes_2}/{prefix}")
         server.outputs["VideoCombine"] = shown_by_node(saved)
         assert graph.run() == "execution_success"
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models-video')")
+    graph.toggle_tab("advanced-models-video")
     found = graph.page.locator(TAB)
     found.wait_for()
     yield found
-    graph.page.evaluate("() => app.extensionManager.sidebarTab.toggleSidebarTab('advanced-models-video')")
+    graph.toggle_tab("advanced-models-video")
 
 
 def add(tab: Any, *names: str) -> None:
