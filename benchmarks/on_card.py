@@ -7,8 +7,8 @@ shapes alone. A second process holds so much of the card that a card of the give
 process of its own and executes the workflow as it is in `example_workflows/`, with the loaders on `auto`, but for the number of steps,
 which changes no peak.
 
-Printed per card: the verdict and the plan that `auto` takes, and per stage the bytes that were predicted beside the most that torch
-reserved; at the end the median and the largest of their differences. A run that should fit and fails is a fault of the planner.
+Printed per card: the verdict and the plan that `auto` takes, and per stage the bytes that were predicted (with what CUDA itself takes)
+beside the most that torch reserved; at the end the median and the largest of their differences. A run that should fit and fails is a fault of the planner.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ sys.stdin.read()
 """
 
 RUN = """
-import json, sys
+import json, logging, sys, tempfile
 from pathlib import Path
 import torch
 from advanced_models import host
@@ -65,8 +65,11 @@ from advanced_models.workflows.native import NATIVE_NODES
 from advanced_models.workflows.overrides import apply_override
 from advanced_models.workflows.validate import validate
 
+logging.basicConfig(level=logging.WARNING)
+logging.getLogger("advanced_models").setLevel(logging.INFO)
 workflow, folder, overrides = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 here = StandaloneHost.below(folder)
+here.user_folder = Path(tempfile.mkdtemp())  # prompts that an earlier run encoded are kept there
 here.input_folder.mkdir(exist_ok=True)
 draw_example(here.input_folder / "example.png")
 host.use(here)
@@ -84,11 +87,13 @@ print(json.dumps({"verdict": report.verdict, "available": available, "plan": rep
 def done(node):
     peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
     torch.cuda.reset_peak_memory_stats()
-    print(json.dumps({"node": node.class_type, "seconds": round(node.seconds, 2), "allocated": peaks[0], "reserved": peaks[1]}), flush=True)
+    told = {"node": node.class_type, "seconds": round(node.seconds, 2), "allocated": peaks[0], "reserved": peaks[1]}
+    print(json.dumps(told | {"available": here.device_memory()}), flush=True)
 
 Executor(definitions).run(valid, after_each=done)
 """
-STAGES = {"PromptEncode": "encode", "Chat": "encode", "Denoise": "denoise", "Decode": "decode"}
+STAGES = {"PromptEncode": "encode", "Chat": "encode", "Denoise": "denoise", "Decode": "decode", "VideoCombine": "decode"}
+"""By a part of the node's name; clips are decoded while VideoCombine takes them."""
 
 
 @contextmanager
@@ -113,8 +118,8 @@ def run(example: str, folder: Path, overrides: list[str], seconds: float) -> dic
         )
     except subprocess.TimeoutExpired as late:
         told = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
-        return {**_told(told), "error": f"stopped after {seconds:.0f} s"}
-    result = _told(done.stdout)
+        return {**_told(told), "loaded": [], "error": f"stopped after {seconds:.0f} s"}
+    result = _told(done.stdout) | {"loaded": [line.split(":", 2)[2] for line in done.stderr.splitlines() if ":loaded the " in line]}
     if done.returncode:
         result["error"] = done.stderr.strip()[-1500:]
     return result
@@ -129,16 +134,18 @@ def _told(output: str) -> dict[str, Any]:
 def show(example: str, card: float, result: dict[str, Any]) -> list[float]:
     """Print one run; returns measured over predicted bytes, of the stages that were predicted."""
     plan = result["plan"]
-    print(f"\n{example} on {card:g} GB ({result['available'] / GIB:.2f} GiB free): {result['verdict']}")
+    print(f"\n{example} on {card:g} GB ({result['available'] / GIB:.2f} GiB to be had): {result['verdict']}")
     if plan:
         print("  " + "; ".join(f"{name}: {choice['text']}" for name, choice in plan["choices"].items()))
+    for line in result["loaded"]:
+        print(f"  {line}")
     ratios = []
     for node in result["nodes"]:
         stage = next((stage for word, stage in STAGES.items() if word in node["node"]), None)
         if stage is None:
             continue
         predicted = max((need["device"] for need in plan["stages"] if need["stage"] == stage), default=0) if plan else 0
-        taken = f"allocated {node['allocated'] / GIB:6.2f}, reserved {node['reserved'] / GIB:6.2f} GiB"
+        taken = f"allocated {node['allocated'] / GIB:6.2f}, reserved {node['reserved'] / GIB:6.2f} of {node['available'] / GIB:6.2f} GiB"
         line = f"  {node['node']:22} {node['seconds']:7.1f} s   {taken}"
         if predicted:
             line += f"   predicted {predicted / GIB:6.2f}"

@@ -11,14 +11,21 @@ if TYPE_CHECKING:
     import torch
 
 
+CONTEXT = int(0.3 * 2**30)
+"""The least that CUDA's context takes of a card, in bytes, on published readings of nvidia-smi."""
+
+
 def cuda_memory(device: torch.device) -> int | None:
-    """Bytes of a CUDA device that are free, or held by this process's allocator and so can be freed; None for other devices."""
+    """Bytes of a CUDA device that this process can have: what is free, what its allocator holds, and its context, which estimates count.
+
+    None for other devices.
+    """
     import torch
 
     if device.type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(device)
-    return int(free + torch.cuda.memory_reserved(device))
+    return int(free + torch.cuda.memory_reserved(device) + CONTEXT)
 
 
 class Moved:

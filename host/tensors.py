@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+STREAMED = "_streamed"
+"""The mark of a module whose tensors come to the device by themselves (see `streaming`)."""
+
 Slot = tuple[Any, str]
 """An object and the name of its attribute that is a tensor."""
 
@@ -45,7 +48,7 @@ def device_bytes(module: torch.nn.Module) -> int:
 
 
 def streamed_parts(module: torch.nn.Module) -> list[torch.nn.Module]:
-    """The outermost parts of a module that diffusers' group offloading brings to the device by itself."""
+    """The parts of a module that come to the device by themselves."""
     if _is_streamed(module):
         return [module]
     return [part for child in module.children() for part in streamed_parts(child)]
@@ -59,8 +62,7 @@ def _resident(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def _is_streamed(module: torch.nn.Module) -> bool:
-    registry = getattr(module, "_diffusers_hook", None)
-    return registry is not None and registry.get_hook("group_offloading") is not None
+    return hasattr(module, STREAMED)
 
 
 def _memory(tensor: Any) -> Iterator[Slot]:

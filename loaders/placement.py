@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import UserError
+from ..host.streaming import stream
 
 if TYPE_CHECKING:
     import torch
@@ -28,21 +29,8 @@ def check_placement(placement: Placement, precision: Precision) -> None:
 
 
 def stream_blocks(module: nn.Module, resident_blocks: int, device: torch.device) -> None:
-    """Have diffusers' group offloading bring the blocks of a module to `device` when they compute, all but the first ones.
-
-    Copies overlap with the computation where the device has streams. It cannot be undone on a live module.
-    """
-    import torch
-    from diffusers.hooks import apply_group_offloading
-
-    for block in repeated_blocks(module)[resident_blocks:]:
-        apply_group_offloading(
-            block,
-            onload_device=device,
-            offload_device=torch.device("cpu"),
-            offload_type="leaf_level",
-            use_stream=device.type == "cuda",
-        )
+    """Have the blocks of a module come to `device` when they compute, all but the first ones. It cannot be undone on a live module."""
+    stream(module, repeated_blocks(module)[resident_blocks:], device)
 
 
 def repeated_blocks(module: nn.Module) -> list[nn.Module]:

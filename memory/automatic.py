@@ -57,7 +57,10 @@ def automatic_plan() -> tuple[Preflight, Plan] | None:
 
 
 def _fits(plan: Plan, machine: Machine) -> bool:
-    return plan.peak <= machine.usable and plan.host <= machine.usable_host
+    from .estimate import RESERVE
+
+    # What the plan reserves for CUDA and its libraries they have taken by now, and it is no longer among what is free.
+    return plan.peak - RESERVE <= machine.usable and plan.host <= machine.usable_host
 
 
 def planned(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from ..host.placement import CONTEXT
 from ..loaders.registry import load_registry
 from .estimate_features import LANGUAGE_MODELS, VIDEO_VAES, features
 from .estimate_forms import Form, Record, record_of
@@ -27,9 +28,9 @@ block by block, or in main memory, computing there."""
 
 RESERVE = int(0.55 * GIB)
 """CUDA's context, cuBLAS and cuDNN handles: 0.3 to 0.6 GiB outside the allocator on published readings of nvidia-smi."""
-_RESERVE_RANGE = (int(0.3 * GIB), int(0.8 * GIB))
+_RESERVE_RANGE = (CONTEXT, int(0.8 * GIB))
 STREAMED_BLOCKS = 2
-"""Blocks that group offloading holds at once: the one that computes and the one that is being copied."""
+"""Blocks on the device at once (`host.streaming`): the one that computes and the one that is being copied."""
 _UNKNOWN_MARGIN = 3 * 10**9
 """What diffusers' ComponentsManager leaves free for activations of models it knows nothing about."""
 

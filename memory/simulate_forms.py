@@ -202,7 +202,7 @@ def weight_record(module: Any) -> list[int]:
 
 
 def _blocks(module: Any) -> Iterable[Any]:
-    """The blocks of a network, as diffusers' group offloading finds them: the members of its top-level module lists."""
+    """The blocks of a network, as far as they are streamed: the members of its top-level module lists."""
     import torch
 
     lists: list[Any] = []

@@ -26,7 +26,6 @@ from lora_support import make_lora, save
 from single_file_layouts import bfl_flux, stored
 from single_file_models import Own
 from test_lora_identity import FLUX_LAYERS
-from test_placement import needs_streams
 from test_precision import result
 from test_single_files_gguf import write_gguf
 
@@ -79,7 +78,6 @@ def test_the_estimate_counts_the_files_own_bytes(file: Path) -> None:
     assert all(changed(handle(), choice).precision == "gguf" for choice in found)
 
 
-@needs_streams
 def test_its_blocks_can_be_streamed(file: Path) -> None:
     assert torch.equal(result(Store(), replace(handle(), placement="offload_group")), result(Store(), handle()))
 

@@ -13,12 +13,13 @@ from advanced_models.loaders.component import select_component
 from advanced_models.loaders.store import STORE
 from advanced_models.memory import automatic
 from advanced_models.memory.automatic import automatic_plan
+from advanced_models.memory.estimate import RESERVE
 from advanced_models.memory.out_of_memory import StageMemoryError
+from advanced_models.memory.plan_values import USABLE_SHARE
 from advanced_models.memory.preflight_native import definitions
 from advanced_models.pipelines import flux, wan_decoding
 from advanced_models.pipelines.wan_values import Latents
 from advanced_models.workflows.document import read_workflow
-from test_placement import needs_streams
 
 EXAMPLES = Path(__file__).parents[1] / "example_workflows"
 MODEL = "FLUX.1-schnell"
@@ -60,7 +61,6 @@ def held() -> dict[str, tuple[str, str]]:
     return {entry.component.role: (entry.component.precision, entry.component.placement) for entry in STORE.entries()}
 
 
-@needs_streams
 def test_on_a_small_card_the_stages_run_under_the_plan(card: Card) -> None:
     card.run("flux_text_to_image.json", 16)
     made = paint()
@@ -72,6 +72,19 @@ def test_on_a_small_card_the_stages_run_under_the_plan(card: Card) -> None:
     assert held()["transformer"] == ("bf16", "offload_group")
     card.run("flux_text_to_image.json", 80)
     assert torch.equal(paint(), made)  # streamed, and the same
+
+
+def test_a_plan_is_kept_while_what_it_puts_on_the_card_fits(card: Card) -> None:
+    card.run("flux_text_to_image.json", 16)
+    chosen = automatic_plan()
+    assert chosen is not None
+    plan = chosen[1]
+    needed = (plan.peak - RESERVE) / USABLE_SHARE / 2**30
+    for gib, kept in ((needed + 0.01, True), (needed - 0.01, False)):
+        card.run("flux_text_to_image.json", gib)
+        again = automatic_plan()
+        assert again is not None
+        assert (again[1] is plan) == kept
 
 
 def test_a_card_with_room_changes_nothing(card: Card) -> None:

@@ -13,7 +13,6 @@ from advanced_models.memory.plan import plans
 from advanced_models.memory.plan_values import Choice, Machine
 from advanced_models.memory.preflight import model_preflight
 from advanced_models.pipelines.tiles import use_vae
-from test_placement import needs_streams
 from test_precision import FARTHEST, FLUX, QWEN, WAN, models, result, store
 
 __all__ = ["models", "store"]
@@ -37,9 +36,7 @@ def emitted(model: str) -> list[tuple[str, Choice]]:
 
 
 EMITTED = [
-    pytest.param(
-        model, part, choice, id=f"{model}-{part}-{choice.describe()}", marks=[needs_streams] if choice.placement == "offload_group" else []
-    )
+    pytest.param(model, part, choice, id=f"{model}-{part}-{choice.describe()}")
     for model in (FLUX, WAN, QWEN)
     for part, choice in emitted(model)
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,6 @@ def store(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     store.clear()
 
 
-needs_streams = pytest.mark.skipif(
-    version("diffusers").startswith("0.36.") and not torch.cuda.is_available(), reason="diffusers 0.36 streams to accelerators alone"
-)
-
-
-@needs_streams
 @pytest.mark.parametrize("precision", ["bf16", "fp8"])
 @pytest.mark.parametrize("resident_blocks", [0, 1])
 @pytest.mark.parametrize(("model", "role"), [(FLUX, "transformer"), (FLUX, "text_encoder_2"), (WAN, "transformer"), (QWEN, "text_encoder")])
@@ -45,7 +38,6 @@ def test_streamed_blocks_compute_the_same(store: Store, model: str, role: str, r
     assert store.loads == 2
 
 
-@needs_streams
 def test_all_but_the_first_blocks_are_streamed(store: Store) -> None:
     plain = select_component(FLUX, "transformer")
     with store.use(plain) as (module,):
