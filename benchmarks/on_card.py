@@ -7,8 +7,9 @@ shapes alone. A second process holds so much of the card that a card of the give
 process of its own and executes the workflow as it is in `example_workflows/`, with the loaders on `auto`, but for the number of steps,
 which changes no peak.
 
-Printed per card: the verdict and the plan that `auto` takes, and per stage the bytes that were predicted (with what CUDA itself takes)
-beside the most that torch reserved; at the end the median and the largest of their differences. A run that should fit and fails is a fault of the planner.
+Printed per card: the verdict and the plan that `auto` takes, and per stage the bytes of tensors that were predicted beside the most that
+torch allocated; at the end the median and the largest of their differences. A run that should fit and fails is a fault of the planner.
+What torch reserves besides, it reserves because there is room.
 """
 
 from __future__ import annotations
@@ -144,12 +145,12 @@ def show(example: str, card: float, result: dict[str, Any]) -> list[float]:
         stage = next((stage for word, stage in STAGES.items() if word in node["node"]), None)
         if stage is None:
             continue
-        predicted = max((need["device"] for need in plan["stages"] if need["stage"] == stage), default=0) if plan else 0
+        needs = [need["weights"] + need["activations"] for need in plan["stages"] if need["stage"] == stage] if plan else []
         taken = f"allocated {node['allocated'] / GIB:6.2f}, reserved {node['reserved'] / GIB:6.2f} of {node['available'] / GIB:6.2f} GiB"
         line = f"  {node['node']:22} {node['seconds']:7.1f} s   {taken}"
-        if predicted:
-            line += f"   predicted {predicted / GIB:6.2f}"
-            ratios.append(node["reserved"] / predicted)
+        if needs:
+            line += f"   predicted {max(needs) / GIB:6.2f}"
+            ratios.append(node["allocated"] / max(needs))
         print(line)
     if "error" in result:
         print(f"  FAILED: {result['error']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .tensors import slots
 
@@ -38,17 +38,16 @@ class Moved:
     def __init__(self, module: torch.nn.Module, device: torch.device) -> None:
         import torch
 
-        self._originals: list[tuple[Any, str, torch.Tensor]] = []
+        # All of them before the first is moved: a tied parameter belongs to two layers, and would be met a second time on the device.
+        self._originals = [(owner, name, getattr(owner, name)) for owner, name in slots(module)]
         copies: dict[tuple[int, torch.dtype], torch.Tensor] = {}
         # Changing tensors in place is not allowed in inference mode, in which nodes run.
         with torch.inference_mode(False), torch.no_grad():
             try:
-                for owner, name in list(slots(module)):
-                    original = getattr(owner, name)
+                for owner, name, original in self._originals:
                     memory = original.data_ptr(), original.dtype
                     if memory not in copies:
                         copies[memory] = original.to(device)
-                    self._originals.append((owner, name, original))
                     setattr(owner, name, copies[memory])
             except torch.OutOfMemoryError:
                 self.back()

@@ -104,3 +104,18 @@ def test_int8_comes_back_whole_after_a_call(store: Store) -> None:
         moved.back()
         assert {getattr(owner, name).data_ptr() for owner, name in slots(module)} == before
         assert device_bytes(module) == size
+
+
+@pytest.mark.parametrize("role", ["text_encoder", "text_encoder_2", "transformer", "vae"])
+def test_all_that_came_to_the_device_leaves_it(store: Store, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    """Tied weights too, as T5's embeddings, which two layers name. A copy in main memory stands in for the device."""
+    from advanced_models.host.placement import Moved
+
+    with store.use(select_component(FLUX, role)) as (module,):
+        tensors = [*module.parameters(), *module.buffers()]
+        before = [tensor.data_ptr() for tensor in tensors]
+        monkeypatch.setattr(torch.Tensor, "to", lambda tensor, _: tensor.clone())
+        moved = Moved(module, torch.device("cpu"))
+        assert not {tensor.data_ptr() for tensor in tensors if tensor.numel()} & set(before)
+        moved.back()
+        assert [tensor.data_ptr() for tensor in tensors] == before
