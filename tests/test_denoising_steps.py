@@ -11,6 +11,7 @@ import torch
 from advanced_models.errors import Interrupted
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.nodes.flux import FluxDenoise, FluxLoader, FluxPromptEncode
+from devices import on_cpu
 
 RUN = {"width": 64, "height": 64, "seed": 7}
 
@@ -49,7 +50,7 @@ def test_progress_and_preview(graph: tuple[Any, Any], use_host: StandaloneHost, 
     assert recorder.total == 5
     assert recorder.done == [1, 2, 3, 4, 5]
     # After the last step no noise is left, so the preview is the result; scaling and shift are those of the FLUX VAE's config.
-    assert torch.allclose(recorder.previews[-1] / 0.3611 + 0.1159, result["samples"], atol=1e-6)
+    assert torch.allclose(on_cpu(recorder.previews[-1]) / 0.3611 + 0.1159, on_cpu(result["samples"]), atol=1e-6)
     assert recorder.previews[0].shape == (1, 16, 8, 8)
     assert not torch.allclose(recorder.previews[0], recorder.previews[-1], atol=1e-3)
 

@@ -13,6 +13,7 @@ from advanced_models.memory.plan import plans
 from advanced_models.memory.plan_values import Choice, Machine
 from advanced_models.memory.preflight import model_preflight
 from advanced_models.pipelines.tiles import use_vae
+from devices import on_cpu, on_device
 from test_precision import FARTHEST, FLUX, QWEN, WAN, models, result, store
 
 __all__ = ["models", "store"]
@@ -56,8 +57,8 @@ def decoded(store: Store, vae: Component) -> torch.Tensor:
         channels = module.config.get("latent_channels") or module.config.z_dim
         frames = (1,) if "base_dim" in module.config else ()
         latents = torch.randn(1, channels, *frames, 8, 8, generator=torch.Generator().manual_seed(0)).to(module.dtype)
-        pixels: torch.Tensor = module.decode(latents, return_dict=False)[0]
-    return pixels.float()
+        pixels: torch.Tensor = module.decode(on_device(latents, store.device_of(vae)), return_dict=False)[0]
+    return on_cpu(pixels).float()
 
 
 def distance(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -10,6 +10,7 @@ import torch
 from advanced_models.loaders.store import Store
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from advanced_models.pipelines import flux, tiles
+from devices import on_cpu, on_device
 from step_cache_support import enable_cache
 
 PROMPT = "a red fox jumps over the lazy dog"
@@ -52,11 +53,12 @@ def whole_pipeline(pipeline_class: str, folder: Path, precision: str, cache: Any
     import diffusers
 
     pipeline = getattr(diffusers, pipeline_class).from_pretrained(folder).to(DTYPES[precision])
+    on_device(pipeline)
     pipeline.set_progress_bar_config(disable=True)
     enable_cache(pipeline, cache)
     with torch.inference_mode():
         images = pipeline(PROMPT, **SIZE, **call, generator=torch.Generator().manual_seed(SEED), output_type="pt").images
-    return images.movedim(1, -1).float()
+    return on_cpu(images).movedim(1, -1).float()
 
 
 def node_by_node(

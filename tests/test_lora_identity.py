@@ -11,6 +11,7 @@ from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.lora import preset_of
 from advanced_models.loaders.store import STORE
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
+from devices import on_cpu, on_device
 from lora_support import loras_folder, make_lora, save, with_loras
 from qwen_models import DTYPES, dtype_option, qwen_folder, qwen_host
 from wan_support import FRAMES, conditioned, decode, denoise, parts_of, picture, to_pil
@@ -75,10 +76,11 @@ def test_flux(use_host: StandaloneHost, flux_dev: Path, tmp_path: Path, precisio
     pipeline = FluxPipeline.from_pretrained(flux_dev).to(DTYPES[precision])
     pipeline.set_progress_bar_config(disable=True)
     load(pipeline, folder, loras)
+    on_device(pipeline)
     call = {"num_inference_steps": STEPS, "guidance_scale": 3.5, "max_sequence_length": 512, **SIZE}
     with torch.inference_mode():
         expected = pipeline(PROMPT, **call, generator=torch.Generator().manual_seed(SEED), output_type="pt").images
-    assert torch.equal(images, expected.movedim(1, -1).float())
+    assert torch.equal(images, on_cpu(expected).movedim(1, -1).float())
     assert not torch.equal(images, without)
     # The same process, the same store: what others compute with has not been touched.
     assert torch.equal(flux(precision, []), without)
@@ -89,7 +91,7 @@ def test_lora_sets_are_entries_of_their_own(use_host: StandaloneHost, flux_dev: 
     names = two_loras(loras_folder(use_host, tmp_path), flux_dev / "transformer", FLUX_LAYERS)
     transformer = NODE_CLASS_MAPPINGS["FluxLoader"]().select("FLUX.1-dev")[0]
     with STORE.use(transformer) as (base,):
-        weights = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+        weights = {name: on_cpu(tensor).clone() for name, tensor in base.state_dict().items()}
     with STORE.use(with_loras(transformer, (names[0], 1.0))) as (one,), STORE.use(transformer) as (again,):
         assert one is not base
         assert again is base
@@ -101,7 +103,7 @@ def test_lora_sets_are_entries_of_their_own(use_host: StandaloneHost, flux_dev: 
         with STORE.use(with_loras(transformer, *other)) as (module,):
             assert module is not one
     assert STORE.loads == before + 3
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in base.state_dict().items())
+    assert all(torch.equal(on_cpu(tensor), weights[name]) for name, tensor in base.state_dict().items())
     # A file that was replaced is read again.
     save(tmp_path / "models" / "loras", names[0], make_lora(flux_dev / "transformer", FLUX_LAYERS[:1], seed=2))
     with STORE.use(with_loras(transformer, (names[0], 1.0))) as (module,):
@@ -149,6 +151,7 @@ def whole_wan(
         pipeline.transformer_2.set_adapters([f"adapter_{index}" for index in range(len(low))], [strength for _, strength in low])
     if high:
         pipeline.transformer.set_adapters([f"adapter_{index}" for index in range(len(high))], [strength for _, strength in high])
+    on_device(pipeline)
     settings = {"num_inference_steps": STEPS, "guidance_scale": 5.0, **WAN_SIZE, "num_frames": FRAMES, **image, **call}
     with torch.inference_mode():
         frames = pipeline(
@@ -158,7 +161,7 @@ def whole_wan(
             output_type="pt",
             **settings,
         ).frames[0]
-    return frames.movedim(1, -1).float()
+    return on_cpu(frames).movedim(1, -1).float()
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -225,12 +228,13 @@ def whole_qwen(
     pipeline = QwenImagePipeline.from_pretrained(folder, **parts, **dtype_option("bf16"))
     pipeline.set_progress_bar_config(disable=True)
     load(pipeline, loras, files)
+    on_device(pipeline)
     settings = {"num_inference_steps": STEPS, "true_cfg_scale": 4.0, **SIZE, **call}
     with torch.inference_mode():
         images = pipeline(
             prompt=PROMPT, negative_prompt=" ", **settings, generator=torch.Generator().manual_seed(SEED), output_type="pt"
         ).images
-    return images.movedim(1, -1).float()
+    return on_cpu(images).movedim(1, -1).float()
 
 
 def qwen_transformer() -> Any:

@@ -13,6 +13,7 @@ import torch
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.component import Component, select_component
 from advanced_models.loaders.lora import Lora, with_lora
+from devices import on_cpu
 from lora_support import RANK, Tensors, loaded, loras_folder, make_lora, save
 from qwen_models import qwen_folder, qwen_host
 from safetensors.torch import save_file
@@ -190,5 +191,5 @@ def test_biases(wan_host: StandaloneHost, wan_models_folder: Path, tmp_path: Pat
     name = save(loras_folder(wan_host, tmp_path), "biases.safetensors", tensors)
     with STORE.use(with_lora(select_component(model, "transformer"), Lora(name, 1.0))) as (module,):
         for layer in layers:
-            bias = module.get_submodule(layer).lora_B["lora_0"].bias
+            bias = on_cpu(module.get_submodule(layer).lora_B["lora_0"].bias)
             assert torch.equal(bias.float(), biases.get(layer, torch.zeros_like(bias)))

@@ -15,6 +15,7 @@ from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.component import Component, select_component
 from advanced_models.loaders.lora import Lora, with_lora
 from advanced_models.loaders.store import Store
+from devices import on_device
 from lora_support import loras_folder, make_lora, save
 from safetensors.torch import load_file
 from test_lora_identity import FLUX_LAYERS, QWEN_LAYERS, WAN_LAYERS
@@ -76,6 +77,7 @@ def on_the_dequantised(store: Store, component: Component, folder: Path, lora: P
     plain.set_adapters(["style"], [0.7])
     reference = Store()
     reference.use = lambda _: _Held(plain)  # type: ignore[method-assign, assignment]
+    on_device(plain)
     return result(reference, component)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from advanced_models import host
 from advanced_models.demo.build import build
 from advanced_models.host.placement import Moved
 from advanced_models.host.standalone import StandaloneHost
@@ -22,6 +23,7 @@ from advanced_models.loaders.store import Store
 from advanced_models.memory.cost import in_words
 from advanced_models.memory.counting import count_parameters
 from advanced_models.memory.weights import LibraryRules, bytes_of
+from devices import on_cpu, on_device
 
 FLUX, WAN, QWEN = "FLUX.1-dev", "Wan2.1-T2V-1.3B", "Qwen-Image"
 
@@ -78,10 +80,10 @@ def inputs_of(component: Component) -> dict[str, Any]:
 
 def result(store: Store, component: Component) -> torch.Tensor:
     with store.use(component) as (module,), torch.inference_mode():
-        output = module(**inputs_of(component), return_dict=True)
+        output = module(**on_device(inputs_of(component), store.device_of(component)), return_dict=True)
     found = output["logits"] if "logits" in output else output[0]
     assert isinstance(found, torch.Tensor)
-    return found.float()
+    return on_cpu(found).float()
 
 
 PARTS = [
@@ -120,11 +122,11 @@ def test_a_text_encoder_equals_the_one_that_transformers_quantises(store: Store,
     options: dict[str, Any] = {"load_in_8bit": True} if precision == "int8" else {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     config = BitsAndBytesConfig(**options, bnb_4bit_compute_dtype=torch.bfloat16)
     folder = models / "diffusers" / FLUX / "text_encoder_2"
-    expected = T5EncoderModel.from_pretrained(folder, quantization_config=config, dtype=torch.bfloat16, device_map="cpu")
+    expected = T5EncoderModel.from_pretrained(folder, quantization_config=config, dtype=torch.bfloat16, device_map=host.current().device())
     component = select_component(FLUX, "text_encoder_2", precision=precision)
     with torch.inference_mode():
-        wanted = expected(**inputs_of(component)).last_hidden_state.float()
-    assert torch.equal(result(store, component), wanted)
+        wanted = expected(**on_device(inputs_of(component))).last_hidden_state.float()
+    assert torch.equal(result(store, component), on_cpu(wanted))
 
 
 def test_equal_handles_share_and_other_precisions_do_not(store: Store) -> None:
@@ -181,4 +183,5 @@ def test_torchao_holds_int8_where_bitsandbytes_cannot(
         if role == "transformer":
             quantize_(module, Int8WeightOnlyConfig())
             with torch.inference_mode():
-                assert torch.equal(module(**inputs_of(component), return_dict=True)[0].float(), found)
+                output = module(**on_device(inputs_of(component)), return_dict=True)[0].float()
+            assert torch.equal(on_cpu(output), found)

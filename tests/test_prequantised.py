@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from advanced_models import host
 from advanced_models.errors import UserError
 from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.component import select_component
@@ -20,6 +21,7 @@ from advanced_models.loaders.prequantised import read_onto_the_cpu
 from advanced_models.loaders.store import Store
 from advanced_models.memory.cost import cost_of
 from advanced_models.memory.preflight import preflight_of_prompt
+from devices import on_cpu, on_device, onto_the_card
 from safetensors.torch import load_file
 from test_precision import inputs_of, result
 
@@ -36,7 +38,7 @@ ROLES = ("transformer", "text_encoder_2")
 
 
 def libraries_own(role: str, folder: Path, **options: Any) -> Any:
-    """The part as its library loads it, on the CPU."""
+    """The part as its library loads it, on the CPU if nothing else is asked for."""
     import diffusers
     import transformers
 
@@ -76,14 +78,14 @@ def test_weights_are_used_as_they_are_stored(store: Store, repositories: Path, p
     stored = [tensor.dtype for path in folder.glob("*.safetensors") for tensor in load_file(path).values()]
     assert (torch.uint8 if precision == "nf4" else torch.int8) in stored
     component = select_component("FLUX.1-dev", role, source=precision)
-    expected = libraries_own(role, folder)
+    expected = libraries_own(role, folder, **onto_the_card())
     with torch.inference_mode():
-        wanted = expected(**inputs_of(component), return_dict=True)[0].float()
+        wanted = on_cpu(expected(**on_device(inputs_of(component)), return_dict=True)[0]).float()
     assert torch.equal(result(store, component), wanted)
     # Asked for by its name it is the same.
     assert torch.equal(result(store, replace(component, precision=precision)), wanted)
     with store.use(component) as (module,):
-        assert {parameter.device.type for parameter in module.parameters()} == {"cpu"}
+        assert {parameter.device.type for parameter in module.parameters()} == {host.current().device().type}
         assert not any(hasattr(child, "_hf_hook") for child in module.modules())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
+from devices import on_cpu, on_device
 from PIL import Image
 from qwen_models import dtype_option, picture, processor_of, qwen_folder, qwen_host, small_pictures, token_types, too_new
 from step_cache_support import enable_cache
@@ -36,13 +37,14 @@ def whole_pipeline(
     pipeline = getattr(diffusers, pipeline_class).from_pretrained(folder, **parts, **dtype_option(precision))
     pipeline.set_progress_bar_config(disable=True)
     enable_cache(pipeline, cache)
+    on_device(pipeline)
     call = {"num_inference_steps": STEPS, "true_cfg_scale": 4.0} | call
     with torch.inference_mode(), token_types(pipeline.text_encoder):
         images = pipeline(
             prompt=prompt, negative_prompt=negative, **call, generator=torch.Generator().manual_seed(SEED), output_type="pt"
         ).images
     images = images[0] if isinstance(images, list) else images
-    return images.movedim(1, -1).float()
+    return on_cpu(images).movedim(1, -1).float()
 
 
 def node_by_node(

@@ -14,6 +14,7 @@ from advanced_models.nodes.qwen_image import QwenImageLoader, QwenImagePromptEnc
 from advanced_models.nodes.qwen_image_denoise import QwenImageDenoise
 from advanced_models.nodes.qwen_vl import QwenVLLoader
 from advanced_models.pipelines.qwen_positions import image_positions
+from devices import on_cpu, on_device
 from PIL import Image
 from qwen_models import CHAT_MODEL, has_token_types, picture, processor_of, qwen_folder, qwen_host, small_pictures
 
@@ -59,7 +60,7 @@ def paint(qwen_host: object) -> dict[str, Component]:
 def encoder_by_hand(folder: Path) -> Any:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    return Qwen2_5_VLForConditionalGeneration.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    return on_device(Qwen2_5_VLForConditionalGeneration.from_pretrained(folder / "text_encoder", dtype=torch.float32))
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
@@ -69,9 +70,9 @@ def test_prompts_are_read_in_the_words_of_the_template(paint: dict[str, Componen
     folder = qwen_folder / "diffusers" / "Qwen-Image"
     tokens = AutoTokenizer.from_pretrained(folder / "tokenizer")(PAINT.replace("{}", prompt), return_tensors="pt")
     with torch.inference_mode():
-        states = encoder_by_hand(folder)(**tokens, output_hidden_states=True).hidden_states[-1]
+        states = encoder_by_hand(folder)(**on_device(tokens), output_hidden_states=True).hidden_states[-1]
         [[embeds, extras]], _ = QwenImagePromptEncode().encode(paint["qwen_vl"], prompt)
-    assert torch.equal(embeds, states[:, PAINT_WORDS:])
+    assert torch.equal(on_cpu(embeds), on_cpu(states)[:, PAINT_WORDS:])
     assert "attention_mask" not in extras
 
 
@@ -87,9 +88,9 @@ def test_edit_prompts_too_with_the_picture_in_its_place(
     inputs = processor_of(folder / "processor")(text=[EDIT.replace("{}", shown + prompt)], images=[image], return_tensors="pt")
     with torch.inference_mode():
         # The processor of transformers 5 names the tokens of the picture, so this is the model's documented call.
-        states = encoder_by_hand(folder)(**inputs, output_hidden_states=True).hidden_states[-1]
+        states = encoder_by_hand(folder)(**on_device(inputs), output_hidden_states=True).hidden_states[-1]
         [[embeds, extras]], _ = QwenImagePromptEncode().encode(encoder, prompt, vae=vae, image_1=picture(64, 64))
-    assert torch.equal(embeds, states[:, EDIT_WORDS:])
+    assert torch.equal(on_cpu(embeds), on_cpu(states)[:, EDIT_WORDS:])
     assert [tuple(latents.shape) for latents in extras["reference_latents"]] == [(1, 16, 1, 8, 8)]
 
 
@@ -107,11 +108,11 @@ def test_without_our_hook_the_tokens_of_a_picture_stand_in_one_line(qwen_host: o
         hook = pipeline.text_encoder.model.language_model.register_forward_pre_hook(
             lambda _, __, inputs: seen.append(inputs["position_ids"]), with_kwargs=True
         )
-        plain, _ = pipeline.encode_prompt("make the sky blue", image=image, device="cpu")
+        plain, _ = pipeline.encode_prompt("make the sky blue", image=image, device=pipeline.text_encoder.device)
         with image_positions(pipeline.text_encoder):
-            right, _ = pipeline.encode_prompt("make the sky blue", image=image, device="cpu")
+            right, _ = pipeline.encode_prompt("make the sky blue", image=image, device=pipeline.text_encoder.device)
         hook.remove()
-        again, _ = pipeline.encode_prompt("make the sky blue", image=image, device="cpu")
+        again, _ = pipeline.encode_prompt("make the sky blue", image=image, device=pipeline.text_encoder.device)
     assert not torch.equal(plain, right)
     assert torch.equal(plain, again)
     rows = seen[1][-2, 0].unique().numel(), seen[1][-1, 0].unique().numel()

@@ -16,6 +16,7 @@ from advanced_models.nodes.qwen_vl import EACH, FRAMES, TOGETHER, QwenVLChat, Qw
 from advanced_models.pipelines import qwen_image_prompt, qwen_vl
 from advanced_models.pipelines.qwen_vl_pictures import fit, most_pixels, sample
 from advanced_models.pipelines.qwen_vl_presets import LANGUAGES, PRESETS, instruction
+from devices import on_device
 from PIL import Image
 from qwen_models import CHAT_MODEL, has_token_types, picture, processor_of, qwen_folder, qwen_host
 
@@ -39,7 +40,7 @@ def by_hand(folder: Path, pictures: list[torch.Tensor], question: str = QUESTION
     """The documented way, with transformers alone."""
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    model = on_device(Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32))
     processor = processor_of(folder)
     content = [{"type": "image"} for _ in pictures] + [{"type": "text", "text": question}]
     messages = [{"role": "user", "content": content}]
@@ -50,7 +51,7 @@ def by_hand(folder: Path, pictures: list[torch.Tensor], question: str = QUESTION
     inputs = processor(text=[text], images=images, return_tensors="pt")
     settings = {"do_sample": False, "temperature": None, "max_new_tokens": 24} | settings
     with torch.inference_mode():
-        written = model.generate(**inputs, **settings)
+        written = model.generate(**on_device(inputs), **settings)
     return processor.tokenizer.decode(written[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
 
 
@@ -300,7 +301,8 @@ def test_the_registry_chooses_the_class(tmp_path: Path, qwen_host: StandaloneHos
     parts = dict(zip(QwenVLLoader.RETURN_NAMES, QwenVLLoader().select("Qwen3-VL-4B-Instruct", "fp32"), strict=True))
     [answer] = ask(parts, images=picture(256, 256))
 
-    model, tokenizer = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
+    model = on_device(Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     reads = STORE.companion(parts["processor"])
     assert type(reads).__name__ == "Qwen3VLProcessor"
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
@@ -308,6 +310,6 @@ def test_the_registry_chooses_the_class(tmp_path: Path, qwen_host: StandaloneHos
     inputs = reads(text=[text], images=[Image.fromarray((picture(256, 256)[0] * 255).round().byte().numpy())], return_tensors="pt")
     assert inputs["image_grid_thw"].tolist() == [[1, 16, 16]]
     with torch.inference_mode():
-        written = model.generate(**inputs, do_sample=False, repetition_penalty=1.05, max_new_tokens=24)
+        written = model.generate(**on_device(inputs), do_sample=False, repetition_penalty=1.05, max_new_tokens=24)
     assert answer == tokenizer.decode(written[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
     assert len(answer) > 10

@@ -11,6 +11,7 @@ from advanced_models.loaders.component import select_component
 from advanced_models.loaders.registry import load_registry
 from advanced_models.loaders.single_files import file_sources
 from advanced_models.loaders.store import Store
+from devices import on_cpu
 from safetensors.torch import save_file
 from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, renamed, stored, with_prefix
 from single_file_models import Own, chosen, same
@@ -81,7 +82,7 @@ def test_scaled_fp8_is_multiplied_by_its_scale(
     expected = tensors[weight].float() * tensors[weight.removesuffix("weight") + spelling]
     with Store().use(chosen(model, role, kind), select_component(model, role)) as (ours, theirs):
         name = weight.replace("self_attn.q", "attn1.to_q")
-        assert torch.equal(ours.get_parameter(name), expected.to(torch.bfloat16))
+        assert torch.equal(on_cpu(ours.get_parameter(name)), expected.to(torch.bfloat16))
         assert not torch.equal(ours.get_parameter(name), theirs.get_parameter(name))
         others = {key: value for key, value in theirs.state_dict().items() if key != name}
         assert all(torch.equal(ours.state_dict()[key], value) for key, value in others.items())
@@ -94,7 +95,7 @@ def test_scaled_fp8_of_joined_projections(own: Own) -> None:
     whole = tensors["double_blocks.0.img_attn.qkv.weight"].float() * tensors["double_blocks.0.img_attn.qkv.scale_weight"]
     with Store().use(chosen("FLUX.1-dev", "transformer", "diffusion_models")) as (ours,):
         read = torch.cat([ours.get_parameter(f"transformer_blocks.0.attn.to_{part}.weight") for part in "qkv"])
-        assert torch.equal(read, whole.to(torch.bfloat16))
+        assert torch.equal(on_cpu(read), whole.to(torch.bfloat16))
 
 
 def test_plain_fp8_is_cast(own: Own) -> None:
@@ -107,7 +108,7 @@ def test_plain_fp8_is_cast(own: Own) -> None:
     with Store().use(chosen("Wan2.1-T2V-1.3B", "transformer", "diffusion_models")) as (ours,):
         eight = tensors["blocks.1.ffn.0.weight"]
         assert eight.dtype == torch.float8_e4m3fn
-        assert torch.equal(ours.get_parameter("blocks.1.ffn.net.0.proj.weight"), eight.to(torch.bfloat16))
+        assert torch.equal(on_cpu(ours.get_parameter("blocks.1.ffn.net.0.proj.weight")), eight.to(torch.bfloat16))
 
 
 def test_the_rest_is_found_as_by_auto(own: Own) -> None:
@@ -135,7 +136,7 @@ def test_umt5_brings_its_tokenizer(own: Own, source: str) -> None:
     options = {"padding": "max_length", "max_length": 32, "truncation": True, "return_attention_mask": True}
     assert dict(ours(prompts, **options)) == dict(theirs(prompts, **options))
     with Store().use(encoder) as (module,):
-        assert torch.equal(module.state_dict()["shared.weight"], tensors["shared.weight"])
+        assert torch.equal(on_cpu(module.state_dict()["shared.weight"]), tensors["shared.weight"])
 
 
 def flat_qwen_vl(tensors: Tensors) -> Tensors:

@@ -18,6 +18,7 @@ from advanced_models.loaders import sources
 from advanced_models.loaders.component import select_component
 from advanced_models.loaders.gguf_files import read_gguf
 from advanced_models.loaders.store import Store
+from devices import on_cpu, on_device
 from gguf.quants import dequantize
 from gguf_writer import finish, write_gguf
 from single_file_layouts import Tensors, Writer, as_it_is, bfl_flux, original_wan, renamed, stored
@@ -65,7 +66,7 @@ def test_a_gguf_file_holds_what_it_means(
             same(ours, theirs)
             return
         assert any(not torch.equal(tensor, theirs.state_dict()[name]) for name, tensor in ours.state_dict().items())
-        read = writer(dict(ours.state_dict()))
+        read = writer(on_cpu(ours.state_dict()))
         for name, tensor in meant.items():
             # What is quantised is rounded once to what the model computes in; what is stored as float32 is not.
             quantised = not torch.equal(tensor, tensors[name].float())
@@ -132,12 +133,12 @@ def test_a_transformer_stays_as_it_is_stored(own: Own, model: str, writer: Write
     assert component.precision == "gguf"
     config = {"quantization_config": diffusers.GGUFQuantizationConfig(compute_dtype=torch.bfloat16), "config": str(folder / "transformer")}
     with Store().use(component, replace(component, precision="bf16")) as (ours, dequantised), torch.inference_mode():
-        inputs = inputs_of(component)
+        inputs = on_device(inputs_of(component))
         found, plain = (module(**inputs, return_dict=True)[0].float() for module in (ours, dequantised))
         assert (found - plain).norm() / plain.norm() < FARTHEST
         assert ours.dtype == torch.bfloat16
         assert byte_count(ours) < byte_count(dequantised)
         if model == "Qwen-Image":
             # diffusers' converter of FLUX knows no other width than the real one; in Wan it does not read the shape of five sides.
-            theirs = type(ours).from_single_file(str(path), torch_dtype=torch.bfloat16, **config)
+            theirs = on_device(type(ours).from_single_file(str(path), torch_dtype=torch.bfloat16, **config))
             assert torch.equal(found, theirs(**inputs, return_dict=True)[0].float())

@@ -10,6 +10,7 @@ import torch
 from advanced_models.demo.weights import save_part
 from advanced_models.loaders.component import select_component
 from advanced_models.loaders.store import Store
+from devices import on_device
 from safetensors.torch import save_file
 from single_file_layouts import Writer, as_it_is, ldm_vae, original_wan_22_vae, original_wan_vae, stored
 from single_file_models import Own, chosen, same
@@ -47,7 +48,7 @@ def test_a_vae_in_one_file(own: Own, model: str, settings: dict[str, object], wr
         same(ours, theirs)
         assert ours.config.latent_channels == theirs.config.latent_channels if model.startswith("FLUX") else True
         with torch.no_grad():
-            picture = torch.linspace(-1, 1, 3 * 32 * 32, dtype=ours.dtype).view(1, 3, 32, 32)
+            picture = on_device(torch.linspace(-1, 1, 3 * 32 * 32, dtype=ours.dtype)).view(1, 3, 32, 32)
             if ours.config.get("input_channels", 3) == 4:
                 picture = torch.cat([picture, picture[:, :1]], 1)
             picture = picture if model.startswith("FLUX") else picture[:, :, None]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
+from devices import on_cpu, on_device
 from wan_support import FRAMES, SIZE, clip, conditioned, decode, denoise, node_by_node, parts_of, picture, to_pil, whole_pipeline
 
 TEXT, IMAGE, VIDEO = "WanPipeline", "WanImageToVideoPipeline", "WanVideoToVideoPipeline"
@@ -121,11 +122,12 @@ def _with_scheduler(folder: Path, scheduler: object) -> torch.Tensor:
 
     vae = diffusers.AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32)
     pipeline = diffusers.WanPipeline.from_pretrained(folder, vae=vae, scheduler=scheduler, torch_dtype=torch.float32)
+    on_device(pipeline)
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(SEED)
     call = {**SIZE, "num_frames": FRAMES, "num_inference_steps": STEPS, "guidance_scale": 5.0, "output_type": "pt"}
     with torch.inference_mode():
-        return pipeline(PROMPT, NEGATIVE, **call, generator=generator).frames[0].movedim(1, -1)
+        return on_cpu(pipeline(PROMPT, NEGATIVE, **call, generator=generator).frames[0]).movedim(1, -1)
 
 
 def test_an_image_of_another_size_is_cropped_and_scaled(folders: Path) -> None:
@@ -169,8 +171,9 @@ def test_latents_are_in_vae_space(wan_host: object) -> None:
         (latent,) = NODE_CLASS_MAPPINGS["WanEncode"]().encode(parts["vae"], clip())
         result = denoise(parts, conditioned(parts))
         with STORE.use(parts["vae"]) as (vae,):
-            assert torch.equal(latent["samples"], vae.encode(2 * clip().permute(3, 0, 1, 2)[None] - 1).latent_dist.mode())
-            frames = (vae.decode(result["samples"]).sample / 2 + 0.5)[0].permute(1, 2, 3, 0)
+            encoded = vae.encode(on_device(2 * clip().permute(3, 0, 1, 2)[None] - 1)).latent_dist.mode()
+            assert torch.equal(on_cpu(latent["samples"]), on_cpu(encoded))
+            frames = on_cpu((vae.decode(on_device(result["samples"])).sample / 2 + 0.5)[0].permute(1, 2, 3, 0))
         # Another node that changes the samples carries our key along; the samples count then.
         brighter = result | {"samples": result["samples"] * 1.5}
         assert torch.equal(decode(parts["vae"], brighter), decode(parts["vae"], {"samples": brighter["samples"]}))

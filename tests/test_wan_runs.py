@@ -13,6 +13,7 @@ from advanced_models.loaders import store as store_module
 from advanced_models.loaders.store import STORE, Store
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from advanced_models.pipelines import wan_sampling
+from devices import on_cpu, on_device
 from wan_support import STEPS, clip, conditioned, decode, denoise, parts_of, picture
 
 A14B = "Wan2.2-T2V-A14B"
@@ -141,14 +142,15 @@ def test_video_to_video_with_two_experts_is_the_text_pipeline_from_noised_latent
     scheduler.set_timesteps(10)
     pipeline = WanPipeline(tokenizer=None, text_encoder=None, vae=None, scheduler=scheduler, boundary_ratio=0.875, **experts)
     pipeline.set_progress_bar_config(disable=True)
+    on_device(pipeline)
     mean, std = _statistics(folder)
-    normalised = (latent["samples"] - mean) * (1 / std)
-    noise = torch.randn(normalised.shape, generator=torch.Generator().manual_seed(1234))
+    normalised = (on_device(latent["samples"]) - on_device(mean)) * on_device(1 / std)
+    noise = on_device(torch.randn(normalised.shape, generator=torch.Generator().manual_seed(1234)))
     scheduler.set_begin_index(4)
     start = scheduler.add_noise(normalised, noise, scheduler.timesteps[:1])
     expected = pipeline(
-        prompt_embeds=inputs["positive"][0][0],
-        negative_prompt_embeds=inputs["negative"][0][0],
+        prompt_embeds=on_device(inputs["positive"][0][0]),
+        negative_prompt_embeds=on_device(inputs["negative"][0][0]),
         latents=start,
         height=64,
         width=96,
@@ -157,7 +159,7 @@ def test_video_to_video_with_two_experts_is_the_text_pipeline_from_noised_latent
         guidance_scale=5.0,
         output_type="latent",
     ).frames
-    assert torch.equal(result["samples"], expected / (1 / std) + mean)
+    assert torch.equal(on_cpu(result["samples"]), on_cpu(expected) / (1 / std) + mean)
 
 
 def _statistics(folder: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -192,7 +194,7 @@ def test_progress_and_preview(wan_host: StandaloneHost, monkeypatch: pytest.Monk
     assert recorder.done == [1, 2, 3, 4]
     assert recorder.previews[0].shape == result["samples"].shape
     # No noise is left after the last step, so the preview is the result before it goes to VAE space.
-    assert torch.allclose(recorder.previews[-1], result["wan_run"].normalised, atol=1e-5)
+    assert torch.allclose(on_cpu(recorder.previews[-1]), on_cpu(result["wan_run"].normalised), atol=1e-5)
     denoise(parts, inputs | {"latent": denoise(parts, inputs, end_step=3)}, start_step=3)
     assert recorder.done == [1, 2, 3, 4, 1, 2, 3, 1]
 

@@ -14,6 +14,7 @@ from advanced_models.host.standalone import StandaloneHost
 from advanced_models.loaders.store import STORE
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
 from advanced_models.video.frames import FrameSource, frames_of
+from devices import on_cpu, on_device
 from wan_support import parts_of
 
 SHAPES = {"Wan2.1-T2V-1.3B": (1, 16, 4, 8, 12), "Wan2.2-TI2V-5B": (1, 48, 4, 4, 6)}
@@ -35,7 +36,8 @@ def decoded(model: str, batch: int = 1) -> tuple[Any, torch.Tensor, Any]:
 def at_once(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """Frames as the VAE's own `decode` gives them."""
     with torch.inference_mode(), STORE.use(vae) as (module,):
-        return (module.decode(latents).sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
+        frames = (module.decode(on_device(latents)).sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
+        return on_cpu(frames)
 
 
 def test_pieces_equal_the_whole(wan_host: object, model: str) -> None:

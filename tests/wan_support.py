@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
+from devices import on_cpu, on_device
 from PIL import Image
 from step_cache_support import enable_cache
 
@@ -101,9 +102,10 @@ def whole_pipeline(
     pipeline.vae.use_tiling = tiling
     size = SIZE if pipeline_class == "WanVideoToVideoPipeline" else {**SIZE, "num_frames": FRAMES}
     settings = {"prompt": PROMPT, "negative_prompt": NEGATIVE, "num_inference_steps": STEPS, "guidance_scale": 5.0, **size, **call}
+    on_device(pipeline)
     with torch.inference_mode():
         frames = pipeline(**settings, generator=torch.Generator().manual_seed(SEED), output_type="pt").frames[0]
-    return frames.movedim(1, -1).float()
+    return on_cpu(frames).movedim(1, -1).float()
 
 
 def _allow_missing_ftfy() -> None:
