@@ -101,7 +101,8 @@ def test_block_hands_on_the_hosts_blocker(host: StandaloneHost, monkeypatch: pyt
     assert result[-1] is False
 
 
-def test_without_a_card_nothing_is_judged() -> None:
+def test_without_a_card_nothing_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StandaloneHost, "device_memory", lambda self: None)
     result = guarded("block", 0, graph("flux_text_to_image.json"), "anything")
     assert result[0] == "anything"
     assert "no card" in result[-2]
