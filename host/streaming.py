@@ -184,10 +184,12 @@ def _wrap(module: nn.Module, context: Callable[[], Any]) -> None:
 
 
 def _main_memory(size: int) -> torch.Tensor:
-    """Bytes on pages that nothing else lies on: a page is locked once."""
+    """Bytes on pages that nothing else lies on, since a page is locked once."""
     import torch
 
-    return torch.frombuffer(mmap.mmap(-1, size), dtype=torch.uint8) if size else torch.empty(0, dtype=torch.uint8)
+    memory = torch.empty(size + 2 * mmap.PAGESIZE, dtype=torch.uint8)
+    start = -memory.data_ptr() % mmap.PAGESIZE
+    return memory[start : start + size]
 
 
 def _lock_pages(memory: torch.Tensor) -> bool:
