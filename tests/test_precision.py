@@ -176,12 +176,12 @@ def test_torchao_holds_int8_where_bitsandbytes_cannot(
     with store.use(plain, component) as (module, held):
         size = byte_count(held)
         assert size < 0.8 * byte_count(module)
-        moved = Moved(held, torch.device("cpu"))
+        moved = Moved(held, host.current().device())
         assert torch.equal(result(store, component), found)
         moved.back()
         assert byte_count(held) == size
         if role == "transformer":
             quantize_(module, Int8WeightOnlyConfig())
             with torch.inference_mode():
-                output = module(**on_device(inputs_of(component)), return_dict=True)[0].float()
+                output = on_device(module)(**on_device(inputs_of(component)), return_dict=True)[0].float()
             assert torch.equal(on_cpu(output), found)
