@@ -27,7 +27,7 @@ def fake_package(folder: Path, name: str, version: str, code: str, *requirements
 
 def doctor(path: Path | None = None) -> tuple[int, dict[str, Any]]:
     """Run the command in a process of its own, with `path` before everything installed."""
-    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+    environment = os.environ | ({"PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])} if path else {})
     command = [sys.executable, "-m", "advanced_models", "doctor", "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     return ended.returncode, json.loads(ended.stdout)

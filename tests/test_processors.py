@@ -44,7 +44,7 @@ def test_a_torchvision_that_does_not_match_torch(qwen_folder: Path, tmp_path: Pa
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.99.0\n")
     command = [sys.executable, "-c", CHAT, str(tmp_path / "base"), str(qwen_folder)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "SAID" in done.stdout
