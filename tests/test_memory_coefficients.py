@@ -23,7 +23,7 @@ TOOL = Path(__file__).parent.parent / "tools" / "calibrate_memory.py"
 DOCUMENT = json.loads(COEFFICIENTS_FILE.read_text(encoding="utf-8"))
 QUICK = {
     "clip-l-encoder": ["encode/half/fused", "encode/nf4/fused/batched"],
-    "t5-xxl-encoder": ["encode/half/fused"],
+    "t5-xxl-encoder": ["encode/half/fused", "encode/fp8/fused"],
     "flux1-dev-transformer": ["denoise/half/fused", "denoise/int8/fused"],
     "wan2.1-t2v-1.3b-transformer": ["denoise/half/fused/batched"],
 }
