@@ -27,7 +27,7 @@ def stream(module: nn.Module, blocks: Sequence[nn.Module], device: torch.device)
 
     Two buffers of the size of the largest block stand on the device while the module computes: the block that computes is in one, and the
     next one is copied into the other meanwhile. Main memory holds the blocks' weights once, page-locked where the device is CUDA and the
-    system allows it, which makes the copies about twice as fast and lets them overlap. It cannot be undone on a live module.
+    system allows it: only then do the copies not wait for the computation. It cannot be undone on a live module.
     """
     streamed = BlockStream(blocks, device)
     for number, block in enumerate(blocks):
@@ -41,13 +41,12 @@ class BlockStream:
     """The weights of blocks in main memory, and two places for them on the device."""
 
     def __init__(self, blocks: Sequence[nn.Module], device: torch.device) -> None:
-        import torch
 
         self._device = device
         # One after the other, so that a file's pages and their copy never stand side by side for the whole module.
         self._blocks = [_Block(block, pinned=device.type == "cuda") for block in blocks]
         self._size = max((block.size for block in self._blocks), default=0)
-        self._copying = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._copying = _cuda().Stream(device) if device.type == "cuda" else None
         self._places: list[_Place] = []
 
     @contextlib.contextmanager
@@ -134,7 +133,7 @@ class _Place:
         with torch.inference_mode(False):
             self.buffer = torch.empty(size, dtype=torch.uint8, device=device)
         if copying is not None:
-            self._arrived, self._free = torch.cuda.Event(), torch.cuda.Event()
+            self._arrived, self._free = _cuda().Event(), _cuda().Event()
             # What computed before may still use the memory.
             self._free.record(torch.cuda.current_stream(device))
 
@@ -196,7 +195,7 @@ def _lock_pages(memory: torch.Tensor) -> bool:
     """Page-lock memory as it is; torch's own pinned memory comes in powers of two, which would take up to twice the room."""
     import torch
 
-    error = int(torch.cuda.cudart().cudaHostRegister(memory.data_ptr(), memory.nbytes, 0))
+    error = int(_cuda().cudart().cudaHostRegister(memory.data_ptr(), memory.nbytes, 0))
     if error == 0:
         return True
     log.warning("the system locks no further %.1f GB of main memory: their copies to the card are slower", memory.nbytes / 1e9)
@@ -207,6 +206,11 @@ def _lock_pages(memory: torch.Tensor) -> bool:
 
 
 def _unlock_pages(memory: torch.Tensor) -> None:
+    _cuda().cudart().cudaHostUnregister(memory.data_ptr())
+
+
+def _cuda() -> Any:
+    """torch.cuda, whose classes torch's types leave out in part."""
     import torch
 
-    torch.cuda.cudart().cudaHostUnregister(memory.data_ptr())
+    return torch.cuda
