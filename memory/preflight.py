@@ -11,7 +11,8 @@ from ..loaders.registry import load_registry, registry_held
 from ..loaders.schema import Model
 from ..workflows.prompt import Prompt
 from .better import Better, next_better
-from .estimate_features import LANGUAGE_MODELS
+from .estimate import component_config
+from .estimate_features import LANGUAGE_MODELS, LATENT_FACTOR, latent_factor
 from .estimate_values import Libraries, Stage, Workload
 from .plan import as_it_is, best, fits, plans
 from .plan_values import Backends, Kind, Machine, Part, Plan, Wishes
@@ -227,7 +228,9 @@ def _part(facts: GraphFacts, loaded: Loaded, work: Workload, steps: int | None, 
     if kind == "vae":
         stages = [("decode", replace(work, text_tokens=tokens))]
         if facts.encodes_pictures:
-            stages.append(("encode", replace(work, text_tokens=tokens)))
+            # Wan 2.2 5B takes the start image alone into its latents; the others a clip that begins with it.
+            alone = not facts.encodes_clips and latent_factor(component_config(entry.id)) > LATENT_FACTOR
+            stages.append(("encode", replace(work, frames=1 if alone else work.frames, text_tokens=tokens)))
     elif kind == "denoiser":
         doubled = architecture in _SD and next((run.guidance for run in facts.runs if run.guidance is not None), 7.0) > 1
         stages = [("denoise", replace(work, text_tokens=tokens, reference_images=references, doubled=doubled))]

@@ -66,6 +66,8 @@ class GraphFacts:
     notes: list[str] = field(default_factory=list)
     loras: list[LoraUse] = field(default_factory=list)
     encodes_pictures: bool = False
+    encodes_clips: bool = False
+    """Whether something else than a start image is encoded."""
     pictures: int = 0
     """Pictures that a prompt encoder or a language model sees."""
 
@@ -100,11 +102,10 @@ def read_graph(prompt: Prompt) -> GraphFacts:
             if isinstance(file := node.inputs.get(name), str):
                 size, _ = published(file, folder) or (None, None)
                 facts.uncounted[file] = size
-        if (
-            kind in ("VAEEncode", "VAEEncodeForInpaint", "FluxEncode", "WanEncode", "WanImageEncode", "QwenImageEncode")
-            or "start_image" in node.inputs
-        ):
+        starts = kind == "WanImageEncode" or "start_image" in node.inputs
+        if starts or kind in ("VAEEncode", "VAEEncodeForInpaint", "FluxEncode", "WanEncode", "QwenImageEncode"):
             facts.encodes_pictures = True
+            facts.encodes_clips |= not starts
         shown = sum(
             isinstance(node.inputs.get(name), Link) for name in ("image", "image1", "image2", "image3", "image_1", "image_2", "image_3")
         )

@@ -51,7 +51,9 @@ def resized(part: Part, size: Nearest) -> Part:
     """A part of the graph when it makes this size."""
     if part.kind not in ("denoiser", "vae"):
         return part
-    stages = tuple((stage, replace(own, width=size.width, height=size.height, frames=size.frames)) for stage, own in part.stages)
+    stages = tuple(
+        (stage, replace(own, width=size.width, height=size.height, frames=min(size.frames, own.frames))) for stage, own in part.stages
+    )
     return replace(part, stages=stages)
 
 

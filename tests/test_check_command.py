@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from advanced_models.cli import main
 from advanced_models.cli.check import known_definitions
+from advanced_models.memory.estimate import estimate
+from advanced_models.memory.estimate_values import Workload
 from advanced_models.memory.expressions import compute
 from advanced_models.memory.plan_values import Machine
 from advanced_models.memory.preflight import preflight
@@ -48,6 +50,15 @@ def test_what_the_answer_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(answer["cards"]) == {"8", "12", "16", "24"}
     stages = {(stage["stage"], stage["part"]): stage["device"] / 2**30 for stage in answer["as_it_is"]["stages"]}
     assert stages["denoise", "transformer"] == pytest.approx(22.15 + 0.56 + 0.55, rel=0.01)
+
+
+def test_wan_5b_encodes_its_start_image_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """As WanImageToVideoPipeline with `expand_timesteps`; the example then fits 12 GB."""
+    code, answer = checked(capsys, WAN_5B, 12, ram=48)
+    (encode,) = (stage for stage in answer["as_it_is"]["stages"] if (stage["stage"], stage["part"]) == ("encode", "vae"))
+    picture = Workload(1280, 704)
+    assert encode["activations"] == estimate("wan2.2-vae", "encode", picture, precision="fp32").minimum_activations
+    assert code == 3
 
 
 def test_a_person_can_read_it(capsys: pytest.CaptureFixture[str]) -> None:
