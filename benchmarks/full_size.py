@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 from advanced_models.demo.build import MARKER, build
+from advanced_models.demo.weights import DTYPES, write_part
 from advanced_models.loaders.registry import load_registry
 from advanced_models.memory.simulate_models import ModelSpec
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SPREAD = 0.02
 """Standard deviation of the matrices, as the text encoders' configs give it: activations stay finite in half precision."""
 
@@ -43,8 +43,8 @@ def _write_part(folder: Path, component: str, class_name: str, dtype: str, besid
         shutil.copytree(shared.parent, folder, copy_function=lambda source, target: Path(target).hardlink_to(source))
         return
     module = ModelSpec.of_component(component, class_name).build()
-    # Not the method of diffusers' models: it warns of modules that are kept in float32, which is a matter of loading.
-    torch.nn.Module.to(module, DTYPES[dtype])
+    # Before there is memory for it: in float32, as it was built, it might not fit.
+    torch.nn.Module.to(module, getattr(torch, DTYPES[dtype]))
     module.to_empty(device="cuda" if torch.cuda.is_available() else "cpu")
     if hasattr(module, "tie_weights"):
         module.tie_weights()
@@ -53,5 +53,5 @@ def _write_part(folder: Path, component: str, class_name: str, dtype: str, besid
             parameter.normal_(std=SPREAD)
         else:
             parameter.fill_(0 if name.endswith("bias") else 1)
-    module.save_pretrained(folder, max_shard_size="10GB")
+    write_part(module, folder, dtype)
     (folder / f".{component}").touch()

@@ -16,12 +16,13 @@ from typing import Any
 
 import torch
 from advanced_models.host.placement import Moved
-from advanced_models.loaders.quantise import cast_layerwise, convert_linear, has_name, is_of_transformers, kept_in_fp32
+from advanced_models.loaders.quantise import convert_linear
 from advanced_models.loaders.registry import load_registry
 from advanced_models.memory.estimate import estimate
-from advanced_models.memory.estimate_values import Stage, Workload
+from advanced_models.memory.estimate_values import Stage, Workload, held_as
 from advanced_models.memory.simulate_inputs import forward
 from advanced_models.memory.simulate_models import ModelSpec, set_tiles
+from advanced_models.memory.simulate_schemes import apply_scheme
 
 GIB = 2**30
 CUDA = torch.device("cuda")
@@ -70,17 +71,14 @@ def on_card(component: str, precision: Any) -> torch.nn.Module:
         module: torch.nn.Module = ModelSpec.of_component(component, load_registry().component(component).class_name).build("cuda")
     finally:
         torch.set_default_dtype(torch.float32)
-    if not is_of_transformers(module):
-        for name, parameter in module.named_parameters():
-            if has_name(name, kept_in_fp32(module)):
-                parameter.data = parameter.data.float()
-    if precision in ("int8", "nf4"):
+    quantised = precision in ("int8", "nf4")
+    # The real layers of bitsandbytes instead of those that stand in for them on the meta device.
+    apply_scheme(module, "half" if quantised else held_as(precision))
+    if quantised:
         # bitsandbytes quantises what comes to the card, and nothing that is there.
         module.cpu()
         convert_linear(module, precision, dtype, CUDA)
         Moved(module, CUDA)
-    if precision == "fp8":
-        cast_layerwise(module, dtype)
     return module
 
 

@@ -55,7 +55,6 @@ from advanced_models import host
 from advanced_models.demo.pictures import draw_example
 from advanced_models.host.measure import main_memory
 from advanced_models.host.standalone import StandaloneHost
-from advanced_models.memory import automatic
 from advanced_models.memory.plan_values import Machine
 from advanced_models.memory.preflight import preflight_of_prompt
 from advanced_models.nodes import NODE_CLASS_MAPPINGS
